@@ -1,3 +1,4 @@
+import type { ImageService } from "./image-service.ts";
 import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
 import type { EngineCallOptions, StreamService } from "./streams.ts";
 import type { ContainerUsage } from "#edge/runtime/usage";
@@ -54,38 +55,10 @@ export interface ContainerService {
   usage(id: string): Promise<ContainerUsage | undefined>;
 }
 
-export interface ImageService {
-  findImage(ref: string): Promise<Image | undefined>;
-  listImages(): Promise<readonly Image[]>;
-  /** Resolves when the image is complete in the engine. */
-  pullImage(ref: string, options: PullOptions): Promise<void>;
-}
-
 export interface EngineInfo {
   /** "docker" */
   readonly name: string;
   readonly version: string;
-}
-
-export interface PullOptions extends EngineCallOptions {
-  /** Texts of `.dockerconfigjson` (or `.dockercfg`); the first that knows the image's registry is used. */
-  readonly dockerConfigs: readonly string[];
-}
-
-export interface RegistryAuth {
-  readonly username?: string;
-  readonly password?: string;
-  readonly serveraddress?: string;
-  readonly identitytoken?: string;
-}
-
-export interface Image {
-  /** "sha256:…" */
-  readonly id: string;
-  readonly names: readonly string[];
-  readonly sizeBytes: number;
-  /** `USER` of the image ("", "app", "1000:1000"); only `findImage` reads it. */
-  readonly user?: string;
 }
 
 /** "created": created and never started. */
@@ -127,6 +100,7 @@ export type RuntimeHint =
 export type RuntimeCode =
   | "image-not-found"
   | "image-pull"
+  | "image-in-use"
   | "container-not-found"
   | "container-conflict"
   | "connect-failed"

@@ -4,15 +4,20 @@ export type {
   ContainerRuntime,
   ContainerSummary,
   EngineInfo,
-  Image,
-  ImageService,
-  PullOptions,
-  RegistryAuth,
   RuntimeCode,
   RuntimeHint,
   StrayContainer,
 } from "./container-runtime.ts";
-export { findAuth, withTag } from "./image-name.ts";
+export { withTag } from "./image-name.ts";
+export type {
+  FileSystemUsage,
+  Image,
+  ImageService,
+  ImageStore,
+  PullOptions,
+  PullProgress,
+  RegistryAuth,
+} from "./image-service.ts";
 export {
   containerName,
   fromLabels,

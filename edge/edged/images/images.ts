@@ -1,9 +1,11 @@
 import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
-import type { ContainerRuntime, Image } from "#edge/runtime";
+import type { ContainerRuntime, Image, RegistryAuth } from "#edge/runtime";
 import type { Objects } from "#edge/edged/environment";
 import type { PodEvent } from "#edge/edged/events";
+import { findCredentials } from "./credentials.ts";
+import { isReference } from "./reference.ts";
 
 /** A container cannot be started now; `code` is the reason shown in its waiting state. */
 export class StartError extends AppError {}
@@ -71,11 +73,11 @@ export function pullSecretTexts(pod: Pod, objects: Objects): string[] {
 }
 
 async function pull(ref: string, dockerConfigs: readonly string[], tools: ImageTools): Promise<void> {
-  const { runtime, clock, record, signal } = tools;
+  const { clock, record, signal } = tools;
   record({ type: "Normal", reason: "Pulling", message: `Pulling image "${ref}"` });
   const startMs = clock.monotonicMs();
   try {
-    await runtime.pullImage(ref, { dockerConfigs, signal });
+    await pullWithAny(ref, findCredentials(ref, dockerConfigs), tools);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof UnavailableError) throw error;
@@ -88,16 +90,24 @@ async function pull(ref: string, dockerConfigs: readonly string[], tools: ImageT
   record({ type: "Normal", reason: "Pulled", message });
 }
 
-const label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
-const domain = `(?:(?:${label}(?:\\.${label})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?/)?`;
-const component = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
-const rest =
-  "(?::[\\w][\\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?";
-const reference = new RegExp(`^${domain}${component}(?:/${component})*${rest}$`);
-
-/** As Docker's reference grammar has it. A bare id would name any image, also one that others pulled with a password. */
-function isReference(ref: string): boolean {
-  return ref.length <= 512 && reference.test(ref) && !/^(sha256:)?[0-9a-f]{64}$/.test(ref);
+/** With one after the other until the registry accepts one, as kubelet. @throws AppError with all reasons */
+async function pullWithAny(
+  ref: string,
+  credentials: readonly RegistryAuth[],
+  { runtime, signal }: ImageTools,
+): Promise<void> {
+  const reasons: string[] = [];
+  for (const auth of credentials.length === 0 ? [undefined] : credentials) {
+    try {
+      return await runtime.pullImage(ref, { auth, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof UnavailableError) throw error;
+      reasons.push(asError(error).message);
+    }
+  }
+  const text = reasons.length === 1 ? (reasons[0] ?? "") : `[${reasons.join(", ")}]`;
+  throw new AppError("image-pull", text);
 }
 
 /** Turns the engine's refusal of one step into a StartError with kubelet's reason. */

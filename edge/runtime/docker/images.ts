@@ -1,26 +1,47 @@
-import type { Readable } from "node:stream";
+import { statfs } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { AppError, UnavailableError } from "#shared/errors";
+import { asText, recordOf } from "#shared/json";
 import type { Clock } from "#shared/clock";
-import { findAuth, withTag, type Image, type ImageService, type PullOptions } from "#edge/runtime";
+import {
+  withTag,
+  type EngineCallOptions,
+  type FileSystemUsage,
+  type Image,
+  type ImageService,
+  type ImageStore,
+  type PullOptions,
+  type RuntimeCode,
+} from "#edge/runtime";
 import type { DockerCalls } from "./calls.ts";
-import { readReason, toRuntimeError } from "./error.ts";
+import { readReason, statusOf, toRuntimeError } from "./error.ts";
 import { asReadable, readLines } from "./lines.ts";
-import { readImage, readProgressError } from "./read.ts";
+import { PullMeter, readImage, readLoaded, readProgressError, readPullLine } from "./read.ts";
 
 interface DockerImagesOptions {
   readonly clock: Clock;
+  /** For pulls that do not say it. */
   readonly pullIdleMs: number;
   readonly signal: AbortSignal;
+  /** Whether the engine runs on this machine. */
+  readonly isLocal: boolean;
+  /** Name of the image sandboxes run. */
+  readonly pauseImage: string;
 }
 
-/** Images of the engine. A pull has no deadline: it fails when nothing arrives for `pullIdleMs`. */
-export class DockerImages implements ImageService {
+/** Images of the engine. A pull has no deadline: it fails when nothing arrives for a while. */
+export class DockerImages implements ImageService, ImageStore {
   readonly #calls: DockerCalls;
   readonly #options: DockerImagesOptions;
+  #rootDir: string | undefined;
 
   constructor(calls: DockerCalls, options: DockerImagesOptions) {
     this.#calls = calls;
     this.#options = options;
+  }
+
+  get imageStore(): ImageStore {
+    return this;
   }
 
   async findImage(ref: string): Promise<Image | undefined> {
@@ -37,24 +58,104 @@ export class DockerImages implements ImageService {
 
   async listImages(): Promise<readonly Image[]> {
     const images = await this.#calls.call("list images", {}, () => this.#calls.docker.listImages());
-    return images.map(readImage);
+    const { pauseImage } = this.#options;
+    return images.map(readImage).map((one) => ({ ...one, pinned: one.names.includes(pauseImage) }));
+  }
+
+  async usedImages(): Promise<ReadonlySet<string>> {
+    const list = (): Promise<readonly { readonly ImageID: string }[]> =>
+      this.#calls.docker.listContainers({ all: true });
+    return new Set((await this.#calls.call("list containers", {}, list)).map(({ ImageID }) => ImageID));
+  }
+
+  async imageFs(): Promise<FileSystemUsage | undefined> {
+    if (!this.#options.isLocal) return undefined;
+    this.#rootDir ??= await this.#findRootDir();
+    try {
+      const { blocks, bavail, bsize } = await statfs(this.#rootDir);
+      return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };
+    } catch {
+      // The engine runs on another root file system than edgecore, or was given another directory.
+      this.#rootDir = undefined;
+      return undefined;
+    }
+  }
+
+  async #findRootDir(): Promise<string> {
+    const info: unknown = await this.#calls.call("ask the engine", {}, () => this.#calls.docker.info());
+    return asText(recordOf(info)["DockerRootDir"]);
+  }
+
+  async removeImage(id: string): Promise<void> {
+    if ((await this.usedImages()).has(id))
+      throw new AppError("image-in-use" satisfies RuntimeCode, `Cannot remove image "${id}": it is in use`);
+    const image = await this.findImage(id);
+    // By name, and never by force: by id the engine refuses an image with two names, and by force it takes one in use.
+    for (const name of [...(image?.names ?? []), id]) await this.untag(name);
+  }
+
+  async untag(name: string): Promise<void> {
+    const remove = (): Promise<unknown> => this.#calls.docker.getImage(name).remove();
+    try {
+      // The engine deletes the files of all layers before it answers.
+      const timeoutMs = this.#calls.timeoutMs * 10;
+      await this.#calls.ignoring([404], this.#calls.call(`remove image "${name}"`, { timeoutMs }, remove));
+    } catch (error) {
+      if (!(error instanceof AppError) || statusOf(error.cause) !== 409) throw error;
+      throw new AppError("image-in-use" satisfies RuntimeCode, error.message, { cause: error });
+    }
+  }
+
+  async tag(ref: string, name: string): Promise<void> {
+    const whole = withTag(name);
+    const colon = whole.lastIndexOf(":");
+    const names = { repo: whole.slice(0, colon), tag: whole.slice(colon + 1) };
+    await this.#calls.call(`name image "${ref}" "${name}"`, {}, () =>
+      this.#calls.docker.getImage(ref).tag(names),
+    );
+  }
+
+  async load(
+    archive: AsyncIterable<Uint8Array>,
+    options: EngineCallOptions = {},
+  ): Promise<readonly string[]> {
+    const body = Readable.from(archive, { objectMode: false });
+    const loaded: string[] = [];
+    const signal = AbortSignal.any([this.#options.signal, ...(options.signal ? [options.signal] : [])]);
+    const stop = (): void => void body.destroy();
+    signal.addEventListener("abort", stop);
+    try {
+      signal.throwIfAborted();
+      const failed = Promise.withResolvers<never>();
+      body.on("error", failed.reject);
+      const answer = this.#calls.docker.loadImage(body, { quiet: true });
+      const stream = asReadable(await Promise.race([answer, failed.promise]));
+      for await (const line of readLines(stream)) {
+        const error = readProgressError(line);
+        if (error !== undefined) throw new AppError("engine-refused", error);
+        const name = readLoaded(line);
+        if (name !== undefined) loaded.push(name);
+      }
+      return loaded;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw toRuntimeError("load images", thrown);
+    } finally {
+      signal.removeEventListener("abort", stop);
+      body.destroy();
+    }
   }
 
   async pullImage(ref: string, options: PullOptions): Promise<void> {
-    const auth = options.dockerConfigs
-      .map((text) => findAuth(ref, text))
-      .find((found) => found !== undefined);
     const abort = new AbortController();
-    const signal = AbortSignal.any([
-      this.#options.signal,
-      abort.signal,
-      ...(options.signal ? [options.signal] : []),
-    ]);
+    const { signal: given, auth } = options;
+    const signal = AbortSignal.any([this.#options.signal, abort.signal, ...(given ? [given] : [])]);
+    // Without a tag Docker would pull all tags of the image.
+    const request = { ...(auth ? { authconfig: auth } : {}), abortSignal: signal };
+    using idle = this.#watchIdle(options, abort);
     try {
-      // Without a tag Docker would pull all tags of the image.
-      const request = { ...(auth ? { authconfig: auth } : {}), abortSignal: signal };
-      const stream = await this.#calls.docker.pull(withTag(ref), request);
-      await this.#followPull(asReadable(stream), abort);
+      const stream = asReadable(await this.#calls.docker.pull(withTag(ref), request));
+      await followPull(stream, { idle, signal, onProgress: options.onProgress });
     } catch (thrown) {
       signal.throwIfAborted();
       const error = toRuntimeError(`pull image "${ref}"`, thrown);
@@ -63,23 +164,44 @@ export class DockerImages implements ImageService {
     }
   }
 
-  async #followPull(stream: Readable, abort: AbortController): Promise<void> {
-    const { clock, pullIdleMs } = this.#options;
-    const idle = new AppError("image-pull", `no progress for ${pullIdleMs / 1000} seconds`);
-    const stop = (): void => {
-      abort.abort(idle);
-      stream.destroy(idle);
-    };
-    let timer = clock.after(pullIdleMs, stop);
-    try {
-      for await (const line of readLines(stream)) {
+  /** Aborts a pull that does not go on, also one that the engine never answers. */
+  #watchIdle({ idleMs = this.#options.pullIdleMs }: PullOptions, abort: AbortController): IdleWatch {
+    const { clock } = this.#options;
+    const stop = (): void =>
+      abort.abort(new AppError("image-pull", `no progress for ${idleMs / 1000} seconds`));
+    let timer = clock.after(idleMs, stop);
+    return {
+      restart: () => {
         timer[Symbol.dispose]();
-        timer = clock.after(pullIdleMs, stop);
-        const error = readProgressError(line);
-        if (error !== undefined) throw new AppError("image-pull", error);
-      }
-    } finally {
-      timer[Symbol.dispose]();
+        timer = clock.after(idleMs, stop);
+      },
+      [Symbol.dispose]: () => timer[Symbol.dispose](),
+    };
+  }
+}
+
+interface IdleWatch extends Disposable {
+  readonly restart: () => void;
+}
+
+interface PullWatch extends Pick<PullOptions, "onProgress"> {
+  readonly idle: IdleWatch;
+  readonly signal: AbortSignal;
+}
+
+async function followPull(stream: Readable, { idle, signal, onProgress }: PullWatch): Promise<void> {
+  const meter = new PullMeter();
+  const stop = (): void => void stream.destroy(new AppError("image-pull", "aborted"));
+  signal.addEventListener("abort", stop);
+  try {
+    for await (const line of readLines(stream)) {
+      const error = readProgressError(line);
+      if (error !== undefined) throw new AppError("image-pull", error);
+      if (!meter.take(readPullLine(line))) continue;
+      idle.restart();
+      onProgress?.(meter.progress);
     }
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }

@@ -9,6 +9,7 @@ import {
   type ContainerPhase,
   type ContainerSummary,
   type Image,
+  type PullProgress,
   type RuntimeHint,
   type StrayContainer,
 } from "#edge/runtime";
@@ -82,6 +83,64 @@ export function readEvent(line: string): RuntimeHint | undefined {
   const podUid = asText(recordOf(actor["Attributes"])[labelNames.podUid]);
   if (id === "" || podUid === "") return undefined;
   return { kind: "container", id, podUid, action: String(event["Action"]) };
+}
+
+/** A line of a pull: what it says of one layer, or of the whole when `id` is empty. */
+export interface PullLine {
+  readonly id: string;
+  readonly status: string;
+  readonly current: number;
+  readonly total: number;
+}
+
+export function readPullLine(line: string): PullLine {
+  const { id, status, progressDetail } = parseLine(line);
+  const { current, total } = recordOf(progressDetail);
+  const bytes = (value: unknown): number => (typeof value === "number" && value > 0 ? value : 0);
+  return { id: asText(id), status: asText(status), current: bytes(current), total: bytes(total) };
+}
+
+/** What the lines of one pull add up to. */
+export class PullMeter {
+  readonly #layers = new Map<string, { done: number; total: number }>();
+  /** Most bytes seen, by layer and status. */
+  readonly #most = new Map<string, number>();
+
+  /**
+   * Takes the next line.
+   * @returns whether the pull went on: the engine's own attempts to begin again do not count
+   */
+  take({ id, status, current, total }: PullLine): boolean {
+    if (status.startsWith("Retrying in ")) return false;
+    this.#count(id, status, { current, total });
+    const key = `${id} ${status}`;
+    const before = this.#most.get(key);
+    if (before !== undefined && current <= before) return false;
+    this.#most.set(key, current);
+    return true;
+  }
+
+  get progress(): PullProgress {
+    const layers = [...this.#layers.values()];
+    const sum = (pick: (layer: { done: number; total: number }) => number): number =>
+      layers.reduce((bytes, layer) => bytes + pick(layer), 0);
+    return { doneBytes: sum((one) => one.done), totalBytes: sum((one) => one.total) };
+  }
+
+  #count(id: string, status: string, { current, total }: Pick<PullLine, "current" | "total">): void {
+    const layer = this.#layers.get(id);
+    if (status === "Downloading" && total > 0) {
+      this.#layers.set(id, { done: Math.max(current, layer?.done ?? 0), total });
+      return;
+    }
+    if (layer && /^(Verifying|Download complete|Extracting|Pull complete)/.test(status))
+      layer.done = layer.total;
+  }
+}
+
+/** The name, or the id, in a line of a load that says which image was loaded. */
+export function readLoaded(line: string): string | undefined {
+  return /^Loaded image(?: ID)?: (\S+)/.exec(asText(parseLine(line)["stream"]))?.[1];
 }
 
 /** Why a pull or an import fails, in a line of its progress; undefined when it goes on. */

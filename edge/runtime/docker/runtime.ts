@@ -15,7 +15,9 @@ import {
   type CommandResult,
   type ExecRequest,
   type ExecStream,
+  type FileSystemUsage,
   type Image,
+  type ImageStore,
   type LogOptions,
   type OutputChunk,
   type PodConnection,
@@ -49,7 +51,7 @@ export interface DockerRuntimeOptions extends BodyOptions {
   readonly log: Logger;
   /** For calls that the engine answers at once; 30 s by default. */
   readonly callTimeoutMs?: number;
-  /** A pull without any progress for so long has failed; 2 min by default. */
+  /** A pull without progress for so long has failed, unless it says another time; 2 min by default. */
   readonly pullIdleMs?: number;
 }
 
@@ -81,10 +83,11 @@ class DockerRuntime implements ContainerRuntime {
     this.#docker = docker;
     this.#options = options;
     this.#calls = new DockerCalls(docker, { clock, timeoutMs: callTimeoutMs });
-    this.#images = new DockerImages(this.#calls, { clock, pullIdleMs, signal: this.#closed.signal });
-    this.#pauseImage = new PauseImage(this.#calls, pauseImage);
     const isLocal = connectionOf(options.address).socketPath !== undefined;
-    this.#streams = new DockerStreams(this.#calls, { clock, signal: this.#closed.signal, isLocal });
+    const { signal } = this.#closed;
+    this.#images = new DockerImages(this.#calls, { clock, pullIdleMs, signal, isLocal, pauseImage });
+    this.#pauseImage = new PauseImage(this.#calls, pauseImage);
+    this.#streams = new DockerStreams(this.#calls, { clock, signal, isLocal });
   }
 
   async info(options: EngineCallOptions = {}): Promise<EngineInfo> {
@@ -102,6 +105,22 @@ class DockerRuntime implements ContainerRuntime {
 
   pullImage(ref: string, options: PullOptions): Promise<void> {
     return this.#images.pullImage(ref, options);
+  }
+
+  removeImage(id: string): Promise<void> {
+    return this.#images.removeImage(id);
+  }
+
+  imageFs(): Promise<FileSystemUsage | undefined> {
+    return this.#images.imageFs();
+  }
+
+  usedImages(): Promise<ReadonlySet<string>> {
+    return this.#images.usedImages();
+  }
+
+  get imageStore(): ImageStore {
+    return this.#images;
   }
 
   async runSandbox(spec: SandboxSpec): Promise<ContainerDetails> {

@@ -89,6 +89,40 @@ function contract(open: () => Promise<ContainerRuntime>): void {
       ]);
     });
 
+    test("says which images are in use, and does not remove them", async () => {
+      await using pod = new PodUnderTest(await open(), image);
+      const { runtime } = pod;
+      await runtime.create(await pod.spec("user"));
+      const { id = "" } = (await runtime.findImage(image)) ?? {};
+      const used = (await runtime.usedImages()).has(id);
+      expect([used, await codeOf(runtime.removeImage(id))]).toEqual([true, "image-in-use"]);
+    });
+
+    test("pins the image of sandboxes", async () => {
+      await using pod = new PodUnderTest(await open(), image);
+      const { imageId } = await pod.runtime.runSandbox(pod.sandboxSpec());
+      const images = await pod.runtime.listImages();
+      expect(images.find(({ id }) => id === imageId)?.pinned).toBe(true);
+      expect(images.find(({ names }) => names.includes(image))?.pinned ?? false).toBe(false);
+    });
+
+    test("names an image, and removes it with all names", async () => {
+      await using runtime = await open();
+      await runtime.removeImage("sha256:" + "0".repeat(64));
+      const store = runtime.imageStore;
+      if (!store) return;
+      const other = `${image.split(":")[0]}-other:2`;
+      await store.tag(image, other);
+      const named = await runtime.findImage(other);
+      expect(named?.id).toBe((await runtime.findImage(image))?.id ?? "none");
+      await store.untag(other);
+      await store.untag(other);
+      expect([await runtime.findImage(other), (await runtime.findImage(image))?.id]).toEqual([
+        undefined,
+        named?.id,
+      ]);
+    });
+
     test("hints at the start of a container", async () => {
       await using pod = new PodUnderTest(await open(), image);
       const connected = Promise.withResolvers<void>();
@@ -178,7 +212,7 @@ describe.skipIf(!hasEngine())("Docker", () => {
   test("reports why an image cannot be pulled", async () => {
     await using runtime = await open();
     const error = await runtime
-      .pullImage("kubeedge.invalid/none", { dockerConfigs: [] })
+      .pullImage("kubeedge.invalid/none", {})
       .catch((thrown: unknown) => thrown as { code: string; message: string });
     expect(error).toMatchObject({ code: "image-pull", message: expect.stringContaining("kubeedge.invalid") });
   });

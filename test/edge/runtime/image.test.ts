@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { findAuth, registryOf, withTag } from "#internal/edge/runtime/image-name.ts";
+import { withTag } from "#internal/edge/runtime/image-name.ts";
 import { pauseArchive, pauseProgram } from "#internal/edge/runtime/docker/pause-program.ts";
 
 test("withTag adds latest only to a reference without tag and digest", () => {
@@ -10,23 +10,6 @@ test("withTag adds latest only to a reference without tag and digest", () => {
     "host:5000/a/b:latest",
     "host:5000/a:2",
     "a@sha256:00",
-  ]);
-});
-
-test("registryOf distinguishes a host from a namespace", () => {
-  const refs = ["nginx", "library/nginx", "ghcr.io/a/b", "localhost/x", "reg:5000/x"];
-  expect(refs.map(registryOf)).toEqual(["docker.io", "docker.io", "ghcr.io", "localhost", "reg:5000"]);
-});
-
-test("findAuth reads user and password of the image's registry", () => {
-  const auth = Buffer.from("me:se:cret").toString("base64");
-  const config = JSON.stringify({
-    auths: { "https://index.docker.io/v1/": { auth }, "ghcr.io": { username: "x" } },
-  });
-  expect([findAuth("nginx", config), findAuth("quay.io/a", config), findAuth("nginx", "no json")]).toEqual([
-    { username: "me", password: "se:cret", serveraddress: "https://index.docker.io/v1/" },
-    undefined,
-    undefined,
   ]);
 });
 

@@ -10,10 +10,13 @@ import type {
   ContainerUsage,
   ExecRequest,
   ExecStream,
+  FileSystemUsage,
   Image,
+  ImageStore,
   OutputChunk,
   PodConnection,
   ProcessStream,
+  PullOptions,
   RuntimeHint,
   SandboxSpec,
   StrayContainer,
@@ -24,6 +27,10 @@ interface Held {
   details: ContainerDetails;
 }
 
+interface PullRequest extends Pick<PullOptions, "auth" | "signal" | "onProgress" | "idleMs"> {
+  readonly ref: string;
+}
+
 /** A container engine in memory. Containers run until `exit` is called; `unreachable` makes every call fail. */
 export class FakeRuntime implements ContainerRuntime {
   readonly #clock: Pick<Clock, "nowMs">;
@@ -32,6 +39,14 @@ export class FakeRuntime implements ContainerRuntime {
   readonly images = new Map<string, Image>();
   /** What `pullImage` can find. */
   readonly registry = new Set<string>();
+  /** Every pull that was asked for, with what it was authenticated by. */
+  readonly pulls: Pick<PullRequest, "ref" | "auth">[] = [];
+  /** Called within each pull, which waits for it and fails with it. */
+  onPull: ((pull: PullRequest) => Promise<void>) | undefined;
+  /** Capacity of the disk images are on; images are all that takes room there. */
+  imageDisk: number | undefined;
+  /** Ids of images that containers of others are made from. */
+  readonly usedByOthers = new Set<string>();
   /** Results of commands, by their first word. */
   readonly commands = new Map<string, CommandResult>();
   /** What containers have written, by id. */
@@ -83,14 +98,61 @@ export class FakeRuntime implements ContainerRuntime {
     return [...this.images.values()];
   }
 
-  async pullImage(ref: string): Promise<void> {
+  async pullImage(ref: string, { auth, signal, onProgress }: PullOptions = {}): Promise<void> {
     this.#enter();
+    this.pulls.push({ ref, auth });
+    await this.onPull?.({ ref, auth, signal, onProgress });
+    signal?.throwIfAborted();
     if (!this.registry.has(ref)) throw new AppError("image-pull", `${ref}: not found`);
     this.addImage(ref);
   }
 
-  addImage(ref: string): void {
-    this.images.set(ref, { id: `sha256:${ref}`, names: [ref], sizeBytes: 1 });
+  addImage(ref: string, sizeBytes = 1): void {
+    this.images.set(ref, { id: `sha256:${ref}`, names: [ref], sizeBytes, pinned: ref === "pause:1" });
+  }
+
+  async removeImage(id: string): Promise<void> {
+    this.#enter();
+    if ((await this.usedImages()).has(id)) throw new AppError("image-in-use", `Cannot remove image "${id}"`);
+    for (const [ref, image] of this.images) if (image.id === id) this.images.delete(ref);
+  }
+
+  async imageFs(): Promise<FileSystemUsage | undefined> {
+    this.#enter();
+    if (this.imageDisk === undefined) return undefined;
+    const sizes = new Map([...this.images.values()].map((one) => [one.id, one.sizeBytes]));
+    const used = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return { capacityBytes: this.imageDisk, availableBytes: Math.max(0, this.imageDisk - used) };
+  }
+
+  async usedImages(): Promise<ReadonlySet<string>> {
+    this.#enter();
+    return new Set(
+      [...this.#held.values()].map(({ details }) => details.imageId).concat(...this.usedByOthers),
+    );
+  }
+
+  get imageStore(): ImageStore {
+    return {
+      tag: async (ref, name) => {
+        this.#enter();
+        const image = this.images.get(ref);
+        if (!image) throw new AppError("image-not-found", `No such image: ${ref}`);
+        this.images.set(name, image);
+      },
+      untag: async (name) => {
+        this.#enter();
+        this.images.delete(name);
+      },
+      load: async (archive) => {
+        this.#enter();
+        const text = Buffer.concat(await Array.fromAsync(archive)).toString();
+        const names = text.split("\n").filter(Boolean);
+        if (!text.endsWith("\n")) throw new AppError("engine-refused", "Cannot load images: unexpected EOF");
+        for (const name of names) this.addImage(name);
+        return names;
+      },
+    };
   }
 
   async runSandbox(spec: SandboxSpec): Promise<ContainerDetails> {
