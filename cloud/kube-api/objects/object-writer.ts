@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { brokenLimits, limitRangesOf, type QuotaLedger } from "#cloud/kube-api/admission";
 import { storedForm } from "#cloud/kube-api/kinds";
 import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
@@ -57,19 +58,20 @@ export class ObjectWriter {
     if (current && Bun.deepEquals(next, current))
       return { text: JSON.stringify(current), created: false, gone: false };
     if (ofSpec) this.#checkLimits({ ...change, next });
-    const charges = ofSpec ? this.#charge({ ...change, next }) : [];
+    const along = ofSpec ? this.#charge({ ...change, next }) : [];
+    if (!current && resourceOf(target.kind) === "/namespaces") along.push(...this.#defaultAccount(target));
     const stored = change.stored ?? storedForm(target.kind, next);
-    const written = await this.save(target, stored, options, charges);
+    const written = await this.save(target, stored, options, along);
     if (written.gone || hasEnded(target, next)) this.#parts.quotas.released(target.namespace);
     return written;
   }
 
-  /** Stores an object, or removes it when nothing holds it any longer. `charges` are committed with it. */
+  /** Stores an object, or removes it when nothing holds it any longer. `along` is committed with it. */
   async save(
     target: ObjectTarget,
     next: JsonObject,
     options: WriteOptions,
-    charges: readonly WriteRequest[] = [],
+    along: readonly WriteRequest[] = [],
   ): Promise<Written> {
     const { store } = this.#parts;
     const resource = resourceOf(target.kind);
@@ -79,10 +81,10 @@ export class ObjectWriter {
     const key = keyOf(target);
     const present = store.find(resource, key) !== undefined;
     const stored = this.#store({ resource, key, object, remove: gone && present });
-    const charged = charges.map((charge) => store.write(charge));
+    const others = along.map((one) => store.write(one));
     // What was charged for an object that is not stored is counted again.
     stored.catch(() => this.#parts.quotas.released(target.namespace));
-    const [{ text }] = await Promise.all([stored, ...charged]);
+    const [{ text }] = await Promise.all([stored, ...others]);
     return { text, created: false, gone };
   }
 
@@ -128,6 +130,17 @@ export class ObjectWriter {
     const resource = resourceOf(kind);
     if (namespace === "" || (current && resource === "/pods")) return [];
     return this.#parts.quotas.charge({ resource, plural: kind, namespace, name, object: next, current });
+  }
+
+  /** Of a new namespace: pods that are sent right after it need the account. */
+  #defaultAccount({ name: namespace }: ObjectTarget): WriteRequest[] {
+    const { store, clock } = this.#parts;
+    const resource = "/serviceaccounts";
+    const key = keyOf({ namespace, name: "default" });
+    if (store.find(resource, key) !== undefined) return [];
+    const creationTimestamp = rfc3339(clock.nowMs());
+    const metadata = { name: "default", namespace, uid: randomUUID(), creationTimestamp };
+    return [{ resource, key, object: { apiVersion: "v1", kind: "ServiceAccount", metadata }}];
   }
 
   readonly #lookup: Lookup = (group, plural, key) => {

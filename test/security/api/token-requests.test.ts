@@ -31,6 +31,7 @@ test("API refuses a token request when what it asks for cannot be", async () => 
   await using server = await startWithAccount(dir.path);
   const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "web" } };
   const spec = { serviceAccountName: "other", containers: [{ name: "c", image: "i" }] };
+  await server.call("POST", `${api}/serviceaccounts`, { metadata: { name: "other" } });
   await server.call("POST", `${api}/pods`, { ...pod, spec });
   const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "key" } };
   await server.call("POST", `${api}/secrets`, secret);

@@ -237,6 +237,23 @@ describe("a new pod", () => {
     expect(asked.body["spec"]).toMatchObject({ volumes: [{ projected: {} }] });
   });
 
+  test("is refused when its account is not there, and stored right after its namespace", async () => {
+    expect(await pod("p", {}, { serviceAccountName: "nobody" })).toMatchObject({
+      status: 403,
+      body: {
+        message: `pods "p" is forbidden: error looking up service account ${namespace}/nobody: serviceaccount "nobody" not found`,
+      },
+    });
+    const config = { "kubernetes.io/config.mirror": "hash" };
+    const mirror = { metadata: { name: "mirror", annotations: config }, spec: { nodeName: "n", containers: [container("a")] } };
+    expect((await create("pods", "mirror", mirror)).status).toBe(201);
+    const path = "/api/v1/namespaces";
+    expect((await server.call("POST", path, { metadata: { name: "fresh" } })).status).toBe(201);
+    const spec = { containers: [container("a")] };
+    const first = await server.call("POST", `${path}/fresh/pods`, { metadata: { name: "p" }, spec });
+    expect(first).toMatchObject({ status: 201, body: { spec: { serviceAccountName: "default" } } });
+  });
+
   test("gets the priority of its class, and one of an unknown class is refused", async () => {
     const path = "/apis/scheduling.k8s.io/v1/priorityclasses";
     const high = { metadata: { name: "high" }, value: 1000, preemptionPolicy: "Never" };
