@@ -134,9 +134,12 @@ function startWatchers(kubeconfig: string): Watchers {
 /** Each node renews its lease every 20 s, until disposed. */
 function heartbeats(call: Call): AsyncDisposable {
   const ending = new AbortController();
+  const known = new Map<number, string>();
   const beat = async (): Promise<void> => {
     for (let at = 1; !ending.signal.aborted; at = (at % nodeCount) + 1) {
-      await call("PUT", `${leases}/n${at}`, lease(`n${at}`));
+      const path = `${leases}/n${at}`;
+      const { metadata } = JSON.parse(known.get(at) ?? (await call("GET", path))) as { metadata: object };
+      known.set(at, await call("PUT", path, { ...lease(`n${at}`), metadata }));
       await Bun.sleep(20_000 / nodeCount);
     }
   };
@@ -166,7 +169,7 @@ async function makeNode(call: Call, name: string): Promise<void> {
   await call("POST", leases, lease(name));
 }
 
-function lease(name: string): unknown {
+function lease(name: string): object {
   const renewTime = new Date().toISOString().replace("Z", "000Z");
   return {
     apiVersion: "coordination.k8s.io/v1",

@@ -174,7 +174,11 @@ export class NodeRequests {
         this.#options.gate.spend(request.node, "leases", renewed);
         return objectAnswer(renewed);
       } catch (error) {
-        if (!isKubeError(error, 409) || attempt === leaseTries) throw error;
+        const isOutdated =
+          isKubeError(error, 409) ||
+          // A node that names no version: the API takes no such update.
+          (isKubeError(error, 422) && wanted.metadata.resourceVersion === undefined);
+        if (!isOutdated || attempt === leaseTries) throw error;
       }
       const fresh = await this.#kube.get<Lease>(resources.leases, name);
       wanted = { ...fresh, spec: lease["spec"] };

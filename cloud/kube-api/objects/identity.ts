@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
-import { refusals } from "#cloud/kube-api/status";
+import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
 import { asText, isObject, metadataOf, type Json, type JsonObject } from "#shared/json";
@@ -132,6 +132,39 @@ export function checkIdentity(target: Place, body: JsonObject): void {
     name: target.name,
     ...(target.namespace !== "" && { namespace: target.namespace }),
   };
+}
+
+/** Builtin kinds of which an update has to name the version that it replaces (`AllowUnconditionalUpdate` is false). */
+const versionedUpdates = new Set([
+  "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+  "admissionregistration.k8s.io/validatingadmissionpolicies",
+  "admissionregistration.k8s.io/validatingadmissionpolicybindings",
+  "admissionregistration.k8s.io/validatingwebhookconfigurations",
+  "apiextensions.k8s.io/customresourcedefinitions",
+  "apiregistration.k8s.io/apiservices",
+  "coordination.k8s.io/leases",
+  "node.k8s.io/runtimeclasses",
+  "policy/poddisruptionbudgets",
+  "storage.k8s.io/csidrivers",
+  "storage.k8s.io/csinodes",
+  "storage.k8s.io/csistoragecapacities",
+  "storage.k8s.io/volumeattachments",
+]);
+
+/** @throws Refusal (Conflict, Invalid) when another version of the object was meant; an empty one and 0 mean any, where one may be */
+export function checkVersion(
+  { kind, name }: Place,
+  asked: Json | undefined,
+  version: Json | undefined,
+): void {
+  if (asked === version) return;
+  if (asked !== undefined && asked !== "" && asked !== "0") throw refusals.modifiedMeanwhile(kind, name);
+  const resource = resourceOf(kind);
+  if (kind.custom === undefined && !versionedUpdates.has(resource)) return;
+  const message = "Invalid value: 0x0: must be specified for an update";
+  const cause = { reason: "FieldValueInvalid", message, field: "metadata.resourceVersion" } as const;
+  // As upstream the message has the plural where others have the kind.
+  throw new Refusal(invalidStatus({ ...kind, kind: kind.plural }, name, [cause]));
 }
 
 const serverOwned = [

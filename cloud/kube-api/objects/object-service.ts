@@ -25,6 +25,7 @@ import {
   checkNamespace,
   checkPreconditions,
   checkType,
+  checkVersion,
   keepIdentity,
   keyOf,
   newMetadata,
@@ -347,16 +348,6 @@ export class ObjectService {
 function storedTarget(target: ObjectTarget): ObjectTarget {
   const { storedAs } = target.kind;
   return storedAs ? { ...target, kind: storedAs } : target;
-}
-
-/** @throws Refusal (Conflict) when another version of the object was meant; an empty one and 0 mean any */
-function checkVersion(
-  { kind, name }: ObjectTarget,
-  asked: Json | undefined,
-  version: Json | undefined,
-): void {
-  if (asked === undefined || asked === "" || asked === "0" || asked === version) return;
-  throw refusals.modifiedMeanwhile(kind, name);
 }
 
 /** What a patch made of an object is refused as the patch, not as a body that cannot be read. @throws Refusal (Invalid) */

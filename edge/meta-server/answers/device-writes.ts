@@ -115,9 +115,13 @@ function isDevice({ group, version, plural, name, namespace, subresource }: Targ
   return isKind && name !== undefined && namespace !== undefined && subresource === undefined;
 }
 
-/** The client has seen another version, or another Device of this name. */
+/** The client has seen another version, or another Device of this name; or it does not say which. */
 function refuseConflict({ metadata }: KubeObject, after: JsonObject): void {
   const sent = isObject(after["metadata"]) ? after["metadata"] : {};
+  if (metadata.resourceVersion !== undefined && (sent["resourceVersion"] ?? "") === "")
+    throw refuse.invalid(
+      `${deviceKind.plural}.${deviceKind.group} ${JSON.stringify(metadata.name)} is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update`,
+    );
   for (const field of ["resourceVersion", "uid"] as const) {
     const value = sent[field];
     if (value === undefined || value === "" || value === metadata[field]) continue;

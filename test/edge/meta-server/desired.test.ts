@@ -80,6 +80,14 @@ test("an update of the object as it was read sets a desired value, once", async 
   expect(set()).toEqual([["thermo-1", "d", [["target", "22"]]]]);
 });
 
+test("an update that does not say which version it replaces is refused, as by the cloud", async () => {
+  const read = JSON.parse(await (await node.get(place)).text()) as KubeObject;
+  const { resourceVersion: _version, ...metadata } = read.metadata;
+  const [status, message] = await send({ ...read, metadata }, { method: "PUT", type: "application/json" });
+  expect([status, message.includes("must be specified for an update")]).toEqual([422, true]);
+  expect(set()).toEqual([]);
+});
+
 test("a dry run and a patch that changes nothing set nothing", async () => {
   const patch = [{ op: "replace", path: target, value: "23" }];
   expect(await send(patch, { ...json, path: `${place}?dryRun=All` })).toEqual([200, ""]);

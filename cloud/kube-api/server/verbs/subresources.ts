@@ -51,11 +51,10 @@ export async function writeScale(
   const scale = patchType === "update" ? body : patchObject(target.kind, before, { type: patchType, body });
   checkType(scaleKind, scale);
   checkIdentity(target, scale);
-  const asked = metadataOf(scale)["resourceVersion"];
-  if (asked !== undefined && asked !== "" && asked !== metadataOf(object)["resourceVersion"]) {
-    throw refusals.modifiedMeanwhile(target.kind, target.name);
-  }
   const next = unwrap(withScale(target.kind, object, scale), options.warn);
+  // The update judges it as that of the object.
+  const asked = asText(metadataOf(scale)["resourceVersion"]);
+  if (asked !== "") metadataOf(next)["resourceVersion"] = asked;
   const written = await parts.objects.update(target, next, { ...options, via: "scale" });
   const text = await parts.conversions.text(target.kind, written.text);
   return scaleOf(target.kind, shownObject(target.kind, text)) ?? scale;

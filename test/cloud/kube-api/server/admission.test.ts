@@ -90,7 +90,9 @@ describe("admission of devices", () => {
   });
 
   test.each(wrong)("refuses %s in PUT, merge patch and apply", async (_what, property, field) => {
-    const put = await server.call("PUT", `${devices}/good`, device("good", property));
+    const { body: current } = await server.call("GET", `${devices}/good`);
+    const next = { ...device("good", property), metadata: current["metadata"] };
+    const put = await server.call("PUT", `${devices}/good`, next);
     expect([put.status, put.body["details"]?.["causes"]?.["0"]?.["field"] as unknown]).toEqual([422, field]);
     for (const type of ["application/merge-patch+json", "application/apply-patch+yaml"]) {
       // An apply adds the property to those that are there, by its name.

@@ -273,6 +273,11 @@ describe("the scale of a Deployment", () => {
     const scale = { metadata: { name: "scaled" }, spec: { replicas: 3 } };
     expect((await call("PUT", `${path}/scaled/scale`, scale)).status).toBe(200);
     expect(await replicas()).toEqual({ replicas: 3 });
+    const any = { metadata: { name: "scaled", resourceVersion: "0" }, spec: { replicas: 4 } };
+    expect((await call("PUT", `${path}/scaled/scale`, any)).status).toBe(200);
+    const stale = { metadata: { name: "scaled", resourceVersion: "1" }, spec: { replicas: 5 } };
+    expect((await call("PUT", `${path}/scaled/scale`, stale)).status).toBe(409);
+    expect(await replicas()).toEqual({ replicas: 4 });
     await call("PATCH", `${path}/scaled/scale`, { spec: { replicas: 2 } }, merge);
     expect(await replicas()).toEqual({ replicas: 2 });
   });

@@ -24,7 +24,7 @@ const deployment = (name: string): object => ({
 });
 
 /** A definition whose `spec.open` takes anything and whose `spec.template` is an object of the API. */
-function definitionOf(spec: object): object {
+function definitionOf(spec: object): { readonly spec: object; readonly [field: string]: unknown } {
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
@@ -178,8 +178,9 @@ test("defaults that a definition gets later are shown by get, list, watch and ta
   const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gauges.lab.example.com";
   const body = { apiVersion: "lab.example.com/v1", kind: "Gauge", metadata: { name: "old" }, spec: {} };
   expect((await server.call("POST", gauges, body)).status).toBe(201);
-  const definition = definitionOf(specOf({ limit: { type: "integer", default: 7 } }));
-  expect((await server.call("PUT", path, definition)).status).toBe(200);
+  const { spec } = definitionOf(specOf({ limit: { type: "integer", default: 7 } }));
+  const current = await server.call("GET", path);
+  expect((await server.call("PUT", path, { ...current.body, spec })).status).toBe(200);
   expect((await server.call("GET", `${gauges}/old`)).body).toMatchObject({ spec: { limit: 7 } });
   const only = "fieldSelector=metadata.name%3Dold";
   expect((await server.call("GET", `${gauges}?${only}`)).body).toMatchObject({
@@ -200,4 +201,31 @@ test("the status of a definition has conditions of other programs", async () => 
     status: 200,
     body: { status: { conditions: [{ type: "NamesAccepted" }, { type: "Established" }, own] } },
   });
+});
+
+const leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+
+test.each([
+  [`${gauges}/versions`, "gauges.lab.example.com"],
+  [`${leases}/versions`, "leases.coordination.k8s.io"],
+  [
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gauges.lab.example.com",
+    "customresourcedefinitions.apiextensions.k8s.io",
+  ],
+])("an update of %s names the version that it replaces", async (path, plural) => {
+  const metadata = { name: "versions" };
+  await server.call("POST", gauges, { apiVersion: "lab.example.com/v1", kind: "Gauge", metadata });
+  await server.call("POST", leases, { metadata });
+  const { body } = await server.call("GET", path);
+  const { resourceVersion: _version, ...rest } = { ...body["metadata"] };
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const message = `${plural} "${name}" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update`;
+  const refused = { status: 422, body: { reason: "Invalid", message } };
+  expect(await server.call("PUT", path, { ...body, metadata: rest })).toMatchObject(refused);
+  const zero = { ...body, metadata: { ...rest, resourceVersion: "0" } };
+  expect(await server.call("PUT", path, zero)).toMatchObject(refused);
+  const type = { "content-type": "application/merge-patch+json" };
+  expect(await server.call("PATCH", path, { metadata: { resourceVersion: null } }, type)).toMatchObject(refused);
+  expect((await server.call("PATCH", path, { metadata: { labels: { a: "b" } } }, type)).status).toBe(200);
+  expect((await server.call("PUT", path, body)).status).toBe(409);
 });
