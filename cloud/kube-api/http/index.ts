@@ -3,6 +3,7 @@ export {
   answerList,
   answerWithObject,
   answerText,
+  checkPartial,
   partialOf,
   readAccept,
   tableOf,
@@ -14,6 +15,8 @@ export type { ExtraReply, ExtraRequest, ExtraResource } from "./extra-resource.t
 export { readContinue, writeContinue, type TokenScope } from "./continue-token.ts";
 export {
   askedRevision,
+  checkListOptions,
+  checkWatchOptions,
   deleteOptionsOf,
   readDeleteOptions,
   readLimit,

@@ -5,7 +5,8 @@ import { refusals } from "#cloud/kube-api/status";
 import { metadataOf, type JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
 
-export type Form = "object" | "table" | "partial";
+/** `partials` is a list of what is `partial` alone. */
+export type Form = "object" | "table" | "partial" | "partials";
 
 /** The form that a client accepts. */
 export interface Representation {
@@ -16,6 +17,9 @@ export interface Representation {
 }
 
 const accepted = ["application/json", "application/yaml"];
+const jsonTypes = ["application/json", "application/*", "*/*", ""];
+const noTable = "Unable to convert to Table as requested: includeObject: Invalid value: ";
+const includes = "must be 'Metadata', 'Object', 'None', or empty";
 const partialVersion = "meta.k8s.io/v1";
 
 /** @throws Refusal (NotAcceptable) when nothing of the Accept header can be served. */
@@ -25,13 +29,14 @@ export function readAccept(
   kind: KindInfo | undefined,
 ): Representation {
   const rows = include === "None" || include === "Object" ? include : "Metadata";
+  const isKnown = include === null || ["", "Metadata", rows].includes(include);
   for (const range of (accept ?? "*/*").split(",")) {
     const [type = "", ...parameters] = range.split(";").map((part) => part.trim());
     const form = formOf(parameters, kind);
-    if (form === undefined) continue;
-    if (type === "application/yaml") return { form, yaml: true, include: rows };
-    if (["application/json", "application/*", "*/*", ""].includes(type))
-      return { form, yaml: false, include: rows };
+    const yaml = type === "application/yaml";
+    if (form === undefined || (!yaml && !jsonTypes.includes(type))) continue;
+    if (form === "table" && !isKnown) throw refusals.badRequest(`${noTable}${JSON.stringify(include)}: ${includes}`);
+    return { form, yaml, include: rows };
   }
   throw refusals.notAcceptable(accepted);
 }
@@ -45,7 +50,21 @@ function formOf(parameters: readonly string[], kind: KindInfo | undefined): Form
   if (as === undefined) return "object";
   if (values.get("g") !== "meta.k8s.io" || values.get("v") !== "v1" || kind === undefined) return undefined;
   if (as === "Table") return kind.stored ? "table" : undefined;
-  return as === "PartialObjectMetadata" || as === "PartialObjectMetadataList" ? "partial" : undefined;
+  return partialForms.get(as);
+}
+
+const partialForms: ReadonlyMap<string, Form> = new Map([
+  ["PartialObjectMetadata", "partial"],
+  ["PartialObjectMetadataList", "partials"],
+]);
+
+/** @throws Refusal (NotAcceptable) when metadata of a list are wanted of an object, or the other way round */
+export function checkPartial({ form }: Representation, kind: KindInfo, isList: boolean): void {
+  if (form !== (isList ? "partial" : "partials")) return;
+  const [wanted, found] = isList
+    ? ["PartialObjectMetadata", `a list (${kind.listKind})`]
+    : ["PartialObjectMetadataList", `not a list (${kind.kind})`];
+  throw refusals.notAcceptableForm(`you requested ${wanted}, but the requested object is ${found}`);
 }
 
 /** The object as PartialObjectMetadata. */
@@ -96,7 +115,7 @@ export function answerWithObject(
   const answer = (json: string): Response => answerText(json, wanted.yaml, status, open);
   if (wanted.form === "object") return answer(shown);
   const object = parseObject(shown);
-  if (wanted.form === "partial") return answer(JSON.stringify(partialOf(object)));
+  if (wanted.form !== "table") return answer(JSON.stringify(partialOf(object)));
   const { resourceVersion = "" } = metadataOf(object);
   const metadata = { resourceVersion };
   return answer(JSON.stringify(tableOf(kind, [object], { wanted, nowMs, metadata, columns: true })));
@@ -212,7 +231,7 @@ function listForm(
       JSON.stringify(rowOf(kind, parseObject(shownText(kind, text)), { include, nowMs })),
     );
   }
-  const partial = wanted.form === "partial";
+  const partial = wanted.form !== "object";
   const head = partial
     ? { kind: "PartialObjectMetadataList", apiVersion: partialVersion, metadata }
     : { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };

@@ -116,10 +116,32 @@ function checkMatch(match: string, version: string): void {
       : match === "Exact" && version === "0"
         ? 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         : undefined;
-  if (problem === undefined) return;
+  if (problem !== undefined) throw invalidListOption("resourceVersionMatch", problem);
+}
+
+function invalidListOption(field: string, message: string): Error {
   const type = { group: "meta.k8s.io", plural: "listoptions", kind: "ListOptions.meta.k8s.io" };
-  const reason = problem.startsWith("Unsupported") ? "FieldValueNotSupported" : "FieldValueForbidden";
-  throw refusals.unprocessable(type, "", { reason, message: problem, field: "resourceVersionMatch" });
+  const reason = message.startsWith("Unsupported") ? "FieldValueNotSupported" : "FieldValueForbidden";
+  return refusals.unprocessable(type, "", { reason, message, field });
+}
+
+const initialEvents = "sendInitialEvents";
+
+/** Only a watch sends what there is as events. @throws Refusal (Invalid) */
+export function checkListOptions(query: URLSearchParams): void {
+  if (!query.has(initialEvents)) return;
+  throw invalidListOption(initialEvents, `Forbidden: ${initialEvents} is forbidden for list`);
+}
+
+/** @throws Refusal (Invalid) for options that go together in lists only (`validateWatchOptions`) */
+export function checkWatchOptions(query: URLSearchParams): void {
+  const match = query.get("resourceVersionMatch") ?? "";
+  const isInitial = query.has(initialEvents);
+  if (match === (isInitial ? "NotOlderThan" : "")) return;
+  const problem = !isInitial
+    ? `resourceVersionMatch is forbidden for watch unless ${initialEvents} is provided`
+    : `${initialEvents} requires setting resourceVersionMatch to NotOlderThan`;
+  throw invalidListOption("resourceVersionMatch", `Forbidden: ${problem}`);
 }
 
 /** @throws Refusal as kube-apiserver: 500 without a reason */

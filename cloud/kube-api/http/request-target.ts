@@ -9,6 +9,8 @@ export interface RequestTarget {
   /** "" for collections */
   readonly name: string;
   readonly subresource: string;
+  /** The deprecated form of a watch: `/api/v1/watch/pods`. */
+  readonly watching: boolean;
   /** What follows the subresource `proxy`, as it was sent: for the server behind it. */
   readonly proxyPath: string;
 }
@@ -22,11 +24,11 @@ const proxied = /^(\/api\/v1\/(?:namespaces\/[^/]+\/)?[^/]+\/[^/]+\/proxy)(\/.*)
  */
 export function parseTarget(path: string): RequestTarget | undefined {
   const [, own = path, proxyPath = ""] = proxied.exec(path) ?? [];
-  const [root, ...parts] = own
-    .split("/")
-    .filter((part) => part !== "")
-    .map(decode);
-  if (parts.some((part) => part.includes("/"))) return undefined;
+  const all = own.split("/");
+  const named = (part: string): boolean => part !== "";
+  const [root, ...parts] = all.slice(all.findIndex(named), all.findLastIndex(named) + 1).map(decode);
+  // A part that is left out names nothing either: what follows it would be taken for something else.
+  if (parts.some((part) => part === "" || part.includes("/"))) return undefined;
   if (root === "api" && parts.length > 0)
     return { ...targetOf("", parts[0] ?? "", parts.slice(1)), proxyPath };
   if (root === "apis" && parts.length > 1)
@@ -39,12 +41,14 @@ const ofNamespaceItself = new Set(["status", "finalize"]);
 function targetOf(
   group: string,
   version: string,
-  parts: readonly string[],
+  path: readonly string[],
 ): Omit<RequestTarget, "proxyPath"> {
+  const watching = path[0] === "watch" && path.length > 1;
+  const parts = watching ? path.slice(1) : path;
   const inNamespace = parts[0] === "namespaces" && parts.length > 2 && !ofNamespaceItself.has(parts[2] ?? "");
   const [resource = "", name = "", ...rest] = inNamespace ? parts.slice(2) : parts;
   const namespace = inNamespace ? (parts[1] ?? "") : "";
-  return { group, version, resource, namespace, name, subresource: rest.join("/") };
+  return { group, version, resource, namespace, name, subresource: rest.join("/"), watching };
 }
 
 function decode(part: string): string {
@@ -55,13 +59,18 @@ function decode(part: string): string {
   }
 }
 
-/** The RBAC verb of a request. */
-export function verbOf(method: string, target: { readonly name: string }, watching: boolean): string {
-  const single = target.name !== "";
+/** The RBAC verb of a request. @param watch whether its query asks for a watch */
+export function verbOf(
+  method: string,
+  { name, watching }: Pick<RequestTarget, "name" | "watching">,
+  watch: boolean,
+): string {
+  if (watching) return "watch";
+  const single = name !== "";
   switch (method) {
     case "GET":
     case "HEAD":
-      return watching ? "watch" : single ? "get" : "list";
+      return watch ? "watch" : single ? "get" : "list";
     case "POST":
       return "create";
     case "PUT":

@@ -27,7 +27,7 @@ export {
   type WriteContext,
 } from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
-export { scaleOf, toStored, withScale } from "#cloud/kube-api/kinds/conversions";
+export { admitShown, scaleOf, toStored, withScale } from "#cloud/kube-api/kinds/conversions";
 export { shownObject, shownText, storedForm } from "./stored-form.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";
 export { isSigningRequest } from "#cloud/kube-api/kinds/certificates";

@@ -1,6 +1,7 @@
 import { completeNew, podSurroundings } from "#cloud/kube-api/admission";
 import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import {
+  admitShown,
   decodeApplied,
   decodeBody,
   prepareChanged,
@@ -97,6 +98,7 @@ export class ObjectService {
     const metadata = newMetadata(this.#parts.clock, target, object);
     const name = asText(metadata["name"]);
     checkNamespace(this.#parts.store, target, name);
+    unwrap(admitShown(kind, object), options.warn);
     return this.#add({ ...storedTarget(target), name }, object, options);
   }
 
@@ -204,6 +206,7 @@ export class ObjectService {
     const current = shown instanceof Promise ? await shown : shown;
     if (stored === target) return this.#replace(target, { current, next: body }, options);
     const next = toStored(kind, unwrap(decodeBody(kind, body, options), options.warn));
+    unwrap(admitShown(kind, next, current), options.warn);
     return this.#replace(stored, { current, next }, { ...options, duplicates: [] });
   }
 

@@ -257,6 +257,7 @@ async function serveResource(
 ): Promise<Response> {
   const { request, target, verb, query, user, open, offer } = asked;
   const aggregated = parts.aggregation.find(target.group, target.version);
+  if (!aggregated && !isServedMethod(request, target)) throw refusals.methodNotAllowed();
   if (aggregated) return answerAggregated(parts, aggregated, { request, path: pathOf(request), user, offer });
   const extra = findExtra(parts, target, verb);
   if (extra) return serveExtra(extra, { target, query, open, signal: request.signal });
@@ -270,6 +271,7 @@ async function serveResource(
     throw refusals.unknownResource();
   }
   if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
+  if (target.watching && target.subresource !== "") throw refusals.unknownResource();
   const connected = connectToPod(parts, asked, kind);
   if (connected) return connected;
   const warnings: string[] = [];
@@ -279,6 +281,11 @@ async function serveResource(
     response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
   }
   return response;
+}
+
+/** kube-apiserver has no HEAD, but servers behind its proxy do; its paths of watches are read only. */
+function isServedMethod({ method }: Request, target: RequestTarget): boolean {
+  return target.watching ? method === "GET" : method !== "HEAD" || isProxied(target);
 }
 
 /** What a pod answers; undefined for what the API answers itself. */

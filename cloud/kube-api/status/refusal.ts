@@ -146,7 +146,11 @@ export function unsupportedMediaType(accepted: readonly string[]): Refusal {
 
 export function notAcceptable(accepted: readonly string[]): Refusal {
   const text = `only the following media types are accepted: ${accepted.join(", ")}`;
-  return refuse(406, "NotAcceptable", text);
+  return notAcceptableForm(text);
+}
+
+export function notAcceptableForm(message: string): Refusal {
+  return refuse(406, "NotAcceptable", message);
 }
 
 export function expired(message: string): Refusal {

@@ -128,19 +128,33 @@ export function validateLease(object: JsonObject): FieldError[] {
   return [...errors, ...notNegative(spec, ["leaseTransitions"])];
 }
 
+/** Characters of the texts that say who did what, as upstream. */
+const eventTextLimit = 128;
+const eventMessageLimit = 1024;
+
+/** Of a new Event, and of a changed one: `legacyValidateEvent`, which knows fields by their internal names. */
 export function validateEvent(object: JsonObject): FieldError[] {
-  const involved = childOf(object, "involvedObject");
   const namespace = textOf(childOf(object, "metadata"), "namespace");
-  const about = textOf(involved, "namespace");
-  const field = "involvedObject.namespace";
-  if (
-    about === "" &&
-    namespace !== "default" &&
-    textOf(involved, "kind") !== "Node" &&
-    textOf(involved, "kind") !== ""
-  )
-    return [invalid(field, about, "does not match event.namespace")];
-  return about !== "" && about !== namespace ? [invalid(field, about, "does not match event.namespace")] : [];
+  const about = textOf(childOf(object, "involvedObject"), "namespace");
+  const mismatch = invalid("involvedObject.namespace", about, "does not match event.namespace");
+  if (textOf(object, "eventTime") === "")
+    return (about === "" ? namespace === "default" : about === namespace) ? [] : [mismatch];
+  const isPlaced = about !== "" || namespace === "default" || namespace === "kube-system";
+  const controller = textOf(object, "reportingComponent");
+  return [
+    ...(isPlaced ? [] : [mismatch]),
+    ...(controller === "" ? [required("reportingController")] : []),
+    ...qualifiedName(controller).map((text) => invalid("reportingController", controller, text)),
+    ...["reportingInstance", "action", "reason"].flatMap((field) => {
+      const text = textOf(object, field);
+      return text === "" ? [required(field)] : boundedText(field, text, eventTextLimit);
+    }),
+    ...boundedText("message", textOf(object, "message"), eventMessageLimit),
+  ];
+}
+
+function boundedText(field: string, text: string, limit: number): FieldError[] {
+  return Buffer.byteLength(text) > limit ? [invalid(field, "", `can have at most ${limit} characters`)] : [];
 }
 
 export function validateEndpoints(object: JsonObject): FieldError[] {

@@ -132,7 +132,7 @@ export function validateObject(kind: KindInfo, object: JsonObject): FieldError[]
 export function validateChange(kind: KindInfo, next: JsonObject, current: JsonObject): FieldError[] {
   const rule = kind.custom === undefined ? updateRules[definitionName(kind)] : undefined;
   const changes = [...validateMetadataUpdate(next, current), ...(rule?.(next, current) ?? [])];
-  const spared = definitionName(kind) === "core.v1.Event" ? [] : validateObject(kind, next);
+  const spared = definitionName(kind) === "core.v1.Event" ? validateEvent(next) : validateObject(kind, next);
   return [...changes, ...spared.filter((error) => !changes.some((one) => one.field === error.field))];
 }
 

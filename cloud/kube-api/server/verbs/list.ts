@@ -1,6 +1,7 @@
 import {
   answerList,
   askedRevision,
+  checkListOptions,
   readContinue,
   readLimit,
   writeContinue,
@@ -25,6 +26,7 @@ import {
 export async function listObjects(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
   const { store } = parts;
   const { query } = asked;
+  checkListOptions(query);
   const scope = { resource: resourceOf(asked.kind), prefix: prefixOf(asked) };
   const kept = { oldest: store.compactedRevision, newest: store.revision };
   const place = readContinue(query.get("continue"), scope, kept);

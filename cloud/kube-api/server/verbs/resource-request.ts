@@ -3,6 +3,7 @@ import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import {
   answerWithObject,
+  checkPartial,
   isTrue,
   readAccept,
   readBody,
@@ -87,7 +88,10 @@ export function select(store: RevisionStore, all: StoredKey[], selection: Select
 
 /** The form of the answer. @throws Refusal (NotAcceptable) */
 export function readWanted(asked: ResourceRequest): ReturnType<typeof readAccept> {
-  return readAccept(asked.request.headers.get("accept"), asked.query.get("includeObject"), asked.kind);
+  const { kind, query, request, verb } = asked;
+  const wanted = readAccept(request.headers.get("accept"), query.get("includeObject"), kind);
+  if (verb === "list" || verb === "get") checkPartial(wanted, kind, verb === "list");
+  return wanted;
 }
 
 /** A body to be stored, and the options it is written with. @throws Refusal */

@@ -245,7 +245,7 @@ class Watch implements ByteSource {
     const shown = shownText(kind, this.#shown(text));
     if (wanted.form === "object") return `{"type":"${type}","object":${shown}}\n`;
     const object = parseObject(shown);
-    return `${JSON.stringify({ type, object: wanted.form === "partial" ? partialOf(object) : this.#row(object) })}\n`;
+    return `${JSON.stringify({ type, object: wanted.form === "table" ? this.#row(object) : partialOf(object) })}\n`;
   }
 
   /** In the version of the kind, where a webhook converts. */
@@ -270,7 +270,7 @@ class Watch implements ByteSource {
 
   #bookmarkLine(annotations: JsonObject | undefined): string {
     const { kind, wanted } = this.#options;
-    const partial = wanted.form === "partial";
+    const partial = wanted.form === "partial" || wanted.form === "partials";
     const metadata = {
       resourceVersion: String(this.#cursor),
       creationTimestamp: null,

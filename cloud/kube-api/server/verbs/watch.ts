@@ -1,4 +1,4 @@
-import { isTrue, readRevision } from "#cloud/kube-api/http";
+import { checkWatchOptions, isTrue, readRevision } from "#cloud/kube-api/http";
 import { resourceOf } from "#cloud/kube-api/objects";
 import type { Selection } from "#cloud/kube-api/selection";
 import {
@@ -13,6 +13,7 @@ import { answerWatch } from "./watch-stream.ts";
 /** The events of a collection, or of one object. @throws Refusal (BadRequest) */
 export function watchObjects(parts: ResourceParts, asked: ResourceRequest): Response {
   const { kind, query, user } = asked;
+  checkWatchOptions(query);
   const initial = isTrue(query.get("sendInitialEvents") ?? "false");
   const version = query.get("resourceVersion") ?? "";
   const options = {

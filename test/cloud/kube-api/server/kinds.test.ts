@@ -320,4 +320,53 @@ describe("Events", () => {
     expect((await call("DELETE", `${modern}/e1`)).status).toBe(200);
     expect((await call("GET", `${core}/e1`)).status).toBe(404);
   });
+
+  const strict = {
+    eventTime: "2026-01-01T00:00:00.123456Z",
+    reportingController: "test",
+    reportingInstance: "test-1",
+    action: "Did",
+    reason: "Because",
+    type: "Normal",
+    regarding: { kind: "Pod", name: "counted", namespace: "default" },
+  };
+
+  test.each([
+    ["a reporter with a name", { reportingController: "a/b/c" }, ["reportingController"]],
+    ["an instance, an action and a reason", { reportingInstance: "", action: "", reason: "" }, ["reportingInstance", "action", "reason"]],
+    ["a known type", { type: "Odd" }, ["type"]],
+    ["a time", { eventTime: null }, ["eventTime"]],
+    ["no fields of old clients", { deprecatedCount: 2, deprecatedFirstTimestamp: "2026-01-01T00:00:00Z" }, ["firstTimestamp", "count"]],
+    ["a short action", { action: "a".repeat(129) }, ["action"]],
+    ["a series of two", { series: { count: 1, lastObservedTime: "2026-01-01T00:00:00.123456Z" } }, ["series.count"]],
+  ])("of events.k8s.io have %s", async (_what, change, fields) => {
+    const answer = await call("POST", modern, { metadata: { name: "refused" }, ...strict, ...change });
+    const causes = fields.map((field) => ({ field }));
+    expect(answer).toMatchObject({ status: 422, body: { details: { kind: "Event", causes } } });
+  });
+
+  test("of events.k8s.io keep what happened, and count on", async () => {
+    const { body } = await call("POST", modern, { metadata: { name: "counted" }, ...strict });
+    const series = { count: 2, lastObservedTime: "2026-01-01T00:00:01.123456Z" };
+    expect(await call("PATCH", `${modern}/counted`, { series }, merge)).toMatchObject({ status: 200, body: { series } });
+    expect(await call("PUT", `${modern}/counted`, { ...body, metadata: { name: "counted" }, reason: "Other" })).toMatchObject({
+      status: 422,
+      body: { message: 'Event "counted" is invalid: reason: Invalid value: "Other": field is immutable' },
+    });
+  });
+
+  test("are in the namespace of what they are about", async () => {
+    const event = { metadata: { name: "elsewhere" }, reason: "r", message: "m", type: "Normal" };
+    for (const involvedObject of [
+      { kind: "Pod", name: "p", namespace: "kube-system" },
+      { kind: "Node", name: "n", namespace: "kube-public" },
+    ])
+      expect(await call("POST", core, { ...event, involvedObject })).toMatchObject({
+        status: 422,
+        body: { details: { causes: [{ field: "involvedObject.namespace" }] } },
+      });
+    const about = { ...event, involvedObject: { kind: "Node", name: "n" } };
+    expect((await call("POST", core, about)).status).toBe(201);
+    expect((await call("POST", "/api/v1/namespaces/kube-public/events", about)).status).toBe(422);
+  });
 });
