@@ -35,7 +35,8 @@ export function readAccept(
     const form = formOf(parameters, kind);
     const yaml = type === "application/yaml";
     if (form === undefined || (!yaml && !jsonTypes.includes(type))) continue;
-    if (form === "table" && !isKnown) throw refusals.badRequest(`${noTable}${JSON.stringify(include)}: ${includes}`);
+    if (form === "table" && !isKnown)
+      throw refusals.badRequest(`${noTable}${JSON.stringify(include)}: ${includes}`);
     return { form, yaml, include: rows };
   }
   throw refusals.notAcceptable(accepted);

@@ -38,11 +38,7 @@ export function parseTarget(path: string): RequestTarget | undefined {
 
 const ofNamespaceItself = new Set(["status", "finalize"]);
 
-function targetOf(
-  group: string,
-  version: string,
-  path: readonly string[],
-): Omit<RequestTarget, "proxyPath"> {
+function targetOf(group: string, version: string, path: readonly string[]): Omit<RequestTarget, "proxyPath"> {
   const watching = path[0] === "watch" && path.length > 1;
   const parts = watching ? path.slice(1) : path;
   const inNamespace = parts[0] === "namespaces" && parts.length > 2 && !ofNamespaceItself.has(parts[2] ?? "");

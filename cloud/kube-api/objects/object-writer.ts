@@ -140,7 +140,7 @@ export class ObjectWriter {
     if (store.find(resource, key) !== undefined) return [];
     const creationTimestamp = rfc3339(clock.nowMs());
     const metadata = { name: "default", namespace, uid: randomUUID(), creationTimestamp };
-    return [{ resource, key, object: { apiVersion: "v1", kind: "ServiceAccount", metadata }}];
+    return [{ resource, key, object: { apiVersion: "v1", kind: "ServiceAccount", metadata } }];
   }
 
   readonly #lookup: Lookup = (group, plural, key) => {

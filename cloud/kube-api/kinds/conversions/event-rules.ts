@@ -39,7 +39,9 @@ export function strictEventProblems(event: JsonObject, current: JsonObject | und
     ...seriesProblems(event),
     ...(textOf(event, "eventTime") === "" ? [required("eventTime")] : []),
     ...(type === "Normal" || type === "Warning" ? [] : [invalid("type", "", `has invalid value: ${type}`)]),
-    ...oldFields.filter((field) => isSet(event, field)).map((field) => invalid(field, "", "needs to be unset")),
+    ...oldFields
+      .filter((field) => isSet(event, field))
+      .map((field) => invalid(field, "", "needs to be unset")),
   ];
 }
 

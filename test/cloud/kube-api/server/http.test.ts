@@ -428,8 +428,14 @@ test.each([
 });
 
 test.each([
-  ["watch=1&resourceVersionMatch=Exact", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"],
-  ["watch=1&sendInitialEvents=true", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"],
+  [
+    "watch=1&resourceVersionMatch=Exact",
+    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+  ],
+  [
+    "watch=1&sendInitialEvents=true",
+    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+  ],
   ["sendInitialEvents=true", "sendInitialEvents is forbidden for list"],
 ])("?%s is refused", async (query, message) => {
   expect(await call("GET", `${maps}?${query}`)).toMatchObject({

@@ -333,12 +333,24 @@ describe("Events", () => {
 
   test.each([
     ["a reporter with a name", { reportingController: "a/b/c" }, ["reportingController"]],
-    ["an instance, an action and a reason", { reportingInstance: "", action: "", reason: "" }, ["reportingInstance", "action", "reason"]],
+    [
+      "an instance, an action and a reason",
+      { reportingInstance: "", action: "", reason: "" },
+      ["reportingInstance", "action", "reason"],
+    ],
     ["a known type", { type: "Odd" }, ["type"]],
     ["a time", { eventTime: null }, ["eventTime"]],
-    ["no fields of old clients", { deprecatedCount: 2, deprecatedFirstTimestamp: "2026-01-01T00:00:00Z" }, ["firstTimestamp", "count"]],
+    [
+      "no fields of old clients",
+      { deprecatedCount: 2, deprecatedFirstTimestamp: "2026-01-01T00:00:00Z" },
+      ["firstTimestamp", "count"],
+    ],
     ["a short action", { action: "a".repeat(129) }, ["action"]],
-    ["a series of two", { series: { count: 1, lastObservedTime: "2026-01-01T00:00:00.123456Z" } }, ["series.count"]],
+    [
+      "a series of two",
+      { series: { count: 1, lastObservedTime: "2026-01-01T00:00:00.123456Z" } },
+      ["series.count"],
+    ],
   ])("of events.k8s.io have %s", async (_what, change, fields) => {
     const answer = await call("POST", modern, { metadata: { name: "refused" }, ...strict, ...change });
     const causes = fields.map((field) => ({ field }));
@@ -348,8 +360,13 @@ describe("Events", () => {
   test("of events.k8s.io keep what happened, and count on", async () => {
     const { body } = await call("POST", modern, { metadata: { name: "counted" }, ...strict });
     const series = { count: 2, lastObservedTime: "2026-01-01T00:00:01.123456Z" };
-    expect(await call("PATCH", `${modern}/counted`, { series }, merge)).toMatchObject({ status: 200, body: { series } });
-    expect(await call("PUT", `${modern}/counted`, { ...body, metadata: { name: "counted" }, reason: "Other" })).toMatchObject({
+    expect(await call("PATCH", `${modern}/counted`, { series }, merge)).toMatchObject({
+      status: 200,
+      body: { series },
+    });
+    expect(
+      await call("PUT", `${modern}/counted`, { ...body, metadata: { name: "counted" }, reason: "Other" }),
+    ).toMatchObject({
       status: 422,
       body: { message: 'Event "counted" is invalid: reason: Invalid value: "Other": field is immutable' },
     });

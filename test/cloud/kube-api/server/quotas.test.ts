@@ -245,7 +245,10 @@ describe("a new pod", () => {
       },
     });
     const config = { "kubernetes.io/config.mirror": "hash" };
-    const mirror = { metadata: { name: "mirror", annotations: config }, spec: { nodeName: "n", containers: [container("a")] } };
+    const mirror = {
+      metadata: { name: "mirror", annotations: config },
+      spec: { nodeName: "n", containers: [container("a")] },
+    };
     expect((await create("pods", "mirror", mirror)).status).toBe(201);
     const path = "/api/v1/namespaces";
     expect((await server.call("POST", path, { metadata: { name: "fresh" } })).status).toBe(201);

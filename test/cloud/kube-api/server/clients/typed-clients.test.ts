@@ -225,7 +225,9 @@ test.each([
   const zero = { ...body, metadata: { ...rest, resourceVersion: "0" } };
   expect(await server.call("PUT", path, zero)).toMatchObject(refused);
   const type = { "content-type": "application/merge-patch+json" };
-  expect(await server.call("PATCH", path, { metadata: { resourceVersion: null } }, type)).toMatchObject(refused);
+  expect(await server.call("PATCH", path, { metadata: { resourceVersion: null } }, type)).toMatchObject(
+    refused,
+  );
   expect((await server.call("PATCH", path, { metadata: { labels: { a: "b" } } }, type)).status).toBe(200);
   expect((await server.call("PUT", path, body)).status).toBe(409);
 });

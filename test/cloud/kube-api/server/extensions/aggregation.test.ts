@@ -214,13 +214,12 @@ describe("APIServices", () => {
       service: { name: "extension", namespace: "default" },
       insecureSkipTLSVerify: true,
     };
-    const before = extension.asked.length;
     const merge = { "content-type": "application/merge-patch+json" };
     expect(await server.call("PATCH", `${services}/v1.apps`, { spec }, merge)).toMatchObject({ status: 200 });
     expect((await server.call("GET", "/apis/apps/v1/deployments")).body).toMatchObject({
       kind: "DeploymentList",
     });
-    expect(extension.asked.length).toBe(before);
+    expect(extension.asked.filter(({ url }) => url?.startsWith("/apis/apps"))).toEqual([]);
     await server.call("DELETE", `${services}/v1.apps`);
   });
 });
