@@ -58,8 +58,7 @@ export class ObjectWriter {
     if (current && Bun.deepEquals(next, current))
       return { text: JSON.stringify(current), created: false, gone: false };
     if (ofSpec) this.#checkLimits({ ...change, next });
-    const along = ofSpec ? this.#charge({ ...change, next }) : [];
-    if (!current && resourceOf(target.kind) === "/namespaces") along.push(...this.#defaultAccount(target));
+    const along = ofSpec ? [...this.#charge({ ...change, next }), ...this.#defaultAccount(change)] : [];
     const stored = change.stored ?? storedForm(target.kind, next);
     const written = await this.save(target, stored, options, along);
     if (written.gone || hasEnded(target, next)) this.#parts.quotas.released(target.namespace);
@@ -133,7 +132,8 @@ export class ObjectWriter {
   }
 
   /** Of a new namespace: pods that are sent right after it need the account. */
-  #defaultAccount({ name: namespace }: ObjectTarget): WriteRequest[] {
+  #defaultAccount({ target: { kind, name: namespace }, current }: ObjectChange): WriteRequest[] {
+    if (current || resourceOf(kind) !== "/namespaces") return [];
     const { store, clock } = this.#parts;
     const resource = "/serviceaccounts";
     const key = keyOf({ namespace, name: "default" });
