@@ -257,8 +257,8 @@ async function serveResource(
 ): Promise<Response> {
   const { request, target, verb, query, user, open, offer } = asked;
   const aggregated = parts.aggregation.find(target.group, target.version);
-  if (!aggregated && !isServedMethod(request, target)) throw refusals.methodNotAllowed();
   if (aggregated) return answerAggregated(parts, aggregated, { request, path: pathOf(request), user, offer });
+  refuseMethod(request, target);
   const extra = findExtra(parts, target, verb);
   if (extra) return serveExtra(extra, { target, query, open, signal: request.signal });
   await parts.store.settled();
@@ -270,8 +270,7 @@ async function serveResource(
     if (!known) return pageNotFound();
     throw refusals.unknownResource();
   }
-  if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
-  if (target.watching && target.subresource !== "") throw refusals.unknownResource();
+  if (isMisplaced(kind, target)) throw refusals.unknownResource();
   const connected = connectToPod(parts, asked, kind);
   if (connected) return connected;
   const warnings: string[] = [];
@@ -283,9 +282,14 @@ async function serveResource(
   return response;
 }
 
-/** kube-apiserver has no HEAD, but servers behind its proxy do; its paths of watches are read only. */
-function isServedMethod({ method }: Request, target: RequestTarget): boolean {
-  return target.watching ? method === "GET" : method !== "HEAD" || isProxied(target);
+/** kube-apiserver has no HEAD, but servers behind its proxy do; its paths of watches are read only. @throws Refusal */
+function refuseMethod({ method }: Request, target: RequestTarget): void {
+  const isServed = target.watching ? method === "GET" : method !== "HEAD" || isProxied(target);
+  if (!isServed) throw refusals.methodNotAllowed();
+}
+
+function isMisplaced({ namespaced }: KindInfo, { namespace, watching, subresource }: RequestTarget): boolean {
+  return (!namespaced && namespace !== "") || (watching && subresource !== "");
 }
 
 /** What a pod answers; undefined for what the API answers itself. */
