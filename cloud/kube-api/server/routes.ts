@@ -220,13 +220,10 @@ async function serveTarget(parts: RouteParts, request: Request, server: Served):
   const url = new URL(request.url);
   const target = parseTarget(url.pathname);
   if (!target) return pageNotFound();
+  const { method } = request;
   const query = url.searchParams;
-  const verb = verbOf(
-    request.method,
-    target,
-    request.method === "GET" && isTrue(query.get("watch") ?? "false"),
-  );
-  note(request.method, url.pathname);
+  const verb = verbOf(method, target, method === "GET" && isTrue(query.get("watch") ?? "false"));
+  note(method, url.pathname);
   const shown = shownBy(request, server);
   const user = requesterOf(parts, shown);
   const { offer } = server;
