@@ -2,8 +2,8 @@ import { invalid, required } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, numberOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
 
-/** Fields of the core group, which Events of events.k8s.io have for old clients only, and that are never set by new ones. */
-const oldFields = ["firstTimestamp", "lastTimestamp", "count", "source"] as const;
+/** Fields of the core group, which Events of events.k8s.io have for clients of the core group only. */
+const deprecatedFields = ["firstTimestamp", "lastTimestamp", "count", "source"] as const;
 
 /** Fields that an update cannot change, with their internal names where these differ. */
 const settled: Readonly<Record<string, string>> = {
@@ -39,7 +39,7 @@ export function strictEventProblems(event: JsonObject, current: JsonObject | und
     ...seriesProblems(event),
     ...(textOf(event, "eventTime") === "" ? [required("eventTime")] : []),
     ...(type === "Normal" || type === "Warning" ? [] : [invalid("type", "", `has invalid value: ${type}`)]),
-    ...oldFields
+    ...deprecatedFields
       .filter((field) => isSet(event, field))
       .map((field) => invalid(field, "", "needs to be unset")),
   ];

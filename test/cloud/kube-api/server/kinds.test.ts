@@ -341,7 +341,7 @@ describe("Events", () => {
     ["a known type", { type: "Odd" }, ["type"]],
     ["a time", { eventTime: null }, ["eventTime"]],
     [
-      "no fields of old clients",
+      "no deprecated fields",
       { deprecatedCount: 2, deprecatedFirstTimestamp: "2026-01-01T00:00:00Z" },
       ["firstTimestamp", "count"],
     ],
