@@ -1,7 +1,7 @@
 import type { ImageService } from "./image-service.ts";
 import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
 import type { EngineCallOptions, StreamService } from "./streams.ts";
-import type { ContainerUsage } from "#edge/runtime/usage";
+import type { ContainerDiskUsage, ContainerUsage } from "#edge/runtime/usage";
 
 /**
  * What edged needs of a container engine, in our words, and divided as Kubernetes' CRI divides it (`RuntimeService` and
@@ -53,6 +53,8 @@ export interface ContainerService {
   remove(id: string): Promise<void>;
   /** What a sandbox or container has used until now; undefined for one that does not run or cannot be measured. */
   usage(id: string): Promise<ContainerUsage | undefined>;
+  /** What a container takes of the disk, running or not; undefined for one that does not exist. It may take seconds. */
+  diskUsage(id: string, options?: EngineCallOptions): Promise<ContainerDiskUsage | undefined>;
 }
 
 export interface EngineInfo {

@@ -42,6 +42,9 @@ export interface FileSystemUsage {
   readonly capacityBytes: number;
   /** What can be written yet. */
   readonly availableBytes: number;
+  /** 0 where the file system does not count them; absent where the engine does not say. */
+  readonly inodes?: number;
+  readonly freeInodes?: number;
 }
 
 export interface PullOptions extends EngineCallOptions {

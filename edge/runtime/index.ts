@@ -50,4 +50,4 @@ export type {
   StreamService,
   TerminalSize,
 } from "./streams.ts";
-export type { ContainerUsage } from "#edge/runtime/usage";
+export type { ContainerDiskUsage, ContainerUsage } from "#edge/runtime/usage";

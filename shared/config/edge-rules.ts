@@ -1,5 +1,6 @@
 import { quote } from "#shared/errors";
 import { findOpenServer, isLoopback } from "./cloud-config.ts";
+import { findEvictionProblems } from "./edged.ts";
 import type { EdgeValues } from "./edge-fields.ts";
 
 type Mqtt = EdgeValues["mqtt"];
@@ -7,6 +8,7 @@ type FilePair = { readonly certfile: string; readonly keyfile: string };
 
 /** What is wrong with an edge file although each field by itself is right, one text a problem. */
 export function findContradictions({
+  edged,
   edgehub,
   mqtt,
   devicetwin,
@@ -31,6 +33,7 @@ export function findContradictions({
       tokenFile: { field: "devicetwin.query-token-file", value: devicetwin["query-token-file"] },
     }),
     ...findOpenHttp(metaServer),
+    ...findEvictionProblems(edged),
   ];
 }
 

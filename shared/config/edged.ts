@@ -10,6 +10,7 @@ import {
   textLike,
   texts,
   url,
+  valuesOf,
   whole,
   type Values,
 } from "./field.ts";
@@ -21,6 +22,45 @@ const taint = z.strictObject({
   value: z.optional(z.string()),
   effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
 });
+
+const signals = [
+  "memory.available",
+  "nodefs.available",
+  "nodefs.inodesFree",
+  "imagefs.available",
+  "imagefs.inodesFree",
+  "pid.available",
+] as const;
+/** What the node may run short of. */
+export type EvictionSignal = (typeof signals)[number];
+
+/** Of kubelet. */
+const defaultHardEviction = {
+  "memory.available": "100Mi",
+  "nodefs.available": "10%",
+  "nodefs.inodesFree": "5%",
+  "imagefs.available": "15%",
+} as const;
+/** As Go writes them. */
+const durationPattern = /^(\d{1,6}(\.\d{1,3})?(ms|s|m|h)){1,4}$/;
+
+const amount = String.raw`\d{1,15}(\.\d{1,9})?([KMGTPE]i|[kMGTPE])?`;
+const thresholds = (doc: string, fallback: Readonly<Record<string, string>>) =>
+  valuesOf(doc, fallback, {
+    names: signals,
+    expected: "an amount such as 100Mi, or a percentage such as 10%",
+    pattern: new RegExp(String.raw`^(${amount}|(100|\d{1,2}(\.\d{1,4})?)%)$`),
+  });
+const reserved = (doc: string) =>
+  valuesOf(
+    doc,
+    {},
+    {
+      names: ["cpu", "memory", "ephemeral-storage", "pid"],
+      expected: "an amount such as 500m or 256Mi",
+      pattern: new RegExp(`^(${amount}|\\d{1,9}m)$`),
+    },
+  );
 
 /** `edged.*` of `conf/edge.yaml`. */
 export const edgedSection = section("Pods on this node.", {
@@ -61,6 +101,37 @@ export const edgedSection = section("Pods on this node.", {
     "Sysctls that pods may set in addition to the Kubernetes safe set, e.g. net.core.somaxconn or kernel.msg*.",
     [],
   ),
+  "eviction-hard": thresholds(
+    "Eviction thresholds: what the node keeps free. Below one of them a pod is ended at once. What is not named keeps its default, 0% is none.",
+    defaultHardEviction,
+  ),
+  "eviction-soft": thresholds(
+    "Eviction thresholds of which a pod is ended only after eviction-soft-grace-period, e.g. { memory.available: 300Mi }.",
+    {},
+  ),
+  "eviction-soft-grace-period": valuesOf(
+    "How long each threshold of eviction-soft has to be passed, e.g. { memory.available: 1m30s }.",
+    {},
+    { names: signals, expected: "a duration such as 90s or 1m30s", pattern: durationPattern },
+  ),
+  "eviction-minimum-reclaim": thresholds(
+    "How much beyond a threshold is freed once it is passed, e.g. { nodefs.available: 500Mi }.",
+    {},
+  ),
+  "eviction-pressure-transition-period": whole(
+    "How long a condition of pressure of the Node, and what follows from it, lasts at least, seconds.",
+    300,
+    [0, 86_400],
+  ),
+  "eviction-max-pod-grace-period": whole(
+    "Maximum grace period of a pod that is ended by a threshold of eviction-soft, seconds.",
+    0,
+    [0, 86_400],
+  ),
+  "system-reserved": reserved(
+    "What programs beside pods need of cpu, memory and ephemeral-storage: not allocatable to pods, e.g. { cpu: 200m, memory: 256Mi }. pid is accepted, without effect.",
+  ),
+  "kube-reserved": reserved("The same for edgecore and the container engine."),
   version: text("Version in the Node's status. Empty: edgecore's own.", ""),
 });
 
@@ -86,7 +157,22 @@ export interface EdgedConfig {
   readonly allowedUnsafeSysctls: readonly string[];
   /** undefined: edgecore's own */
   readonly version: string | undefined;
+  readonly eviction: EvictionConfig;
+  /** Sums of what is reserved, quantities by resource. */
+  readonly reserved: readonly Readonly<Record<string, string>>[];
 }
+
+/** Thresholds are texts such as "100Mi" or "10%". */
+export interface EvictionConfig {
+  readonly hard: EvictionAmounts;
+  readonly soft: EvictionAmounts;
+  readonly softGraceMs: Readonly<Partial<Record<EvictionSignal, number>>>;
+  readonly minimumReclaim: EvictionAmounts;
+  readonly transitionMs: number;
+  readonly maxPodGraceSeconds: number;
+}
+
+export type EvictionAmounts = Readonly<Partial<Record<EvictionSignal, string>>>;
 
 /** The typed form of a checked section. */
 export function toEdged(edged: EdgedValues): EdgedConfig {
@@ -107,7 +193,39 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     clusterDomain: edged["cluster-domain"],
     allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
     version: orNothing(edged.version),
+    eviction: toEviction(edged),
+    reserved: [edged["system-reserved"], edged["kube-reserved"]],
   };
+}
+
+function toEviction(edged: EdgedValues): EvictionConfig {
+  const graces = Object.entries(edged["eviction-soft-grace-period"]);
+  return {
+    hard: { ...defaultHardEviction, ...edged["eviction-hard"] },
+    soft: edged["eviction-soft"],
+    softGraceMs: Object.fromEntries(graces.map(([signal, text]) => [signal, durationMs(text)])),
+    minimumReclaim: edged["eviction-minimum-reclaim"],
+    transitionMs: edged["eviction-pressure-transition-period"] * 1000,
+    maxPodGraceSeconds: edged["eviction-max-pod-grace-period"],
+  };
+}
+
+/** Of a duration as Go writes it, such as "1m30s". */
+function durationMs(text: string): number {
+  const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  return parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (units[unit] ?? 0), 0);
+}
+
+/** Problems of the section that no field shows by itself: every soft threshold has a grace period, as kubelet demands. */
+export function findEvictionProblems(edged: EdgedValues): string[] {
+  const graces = edged["eviction-soft-grace-period"];
+  return Object.keys(edged["eviction-soft"])
+    .filter((signal) => graces[signal] === undefined)
+    .map(
+      (signal) =>
+        `edged.eviction-soft-grace-period: expected a duration for ${signal}, as edged.eviction-soft has a threshold for it, got none; add ${signal}: 90s`,
+    );
 }
 
 /** Of a size that the field has checked. */

@@ -174,6 +174,25 @@ export function labels(
   return field<Readonly<Record<string, string>>>(doc, fallback, rule, { entry: textEntry });
 }
 
+/** Values of one form by name, where only some names have a meaning. */
+export function valuesOf(
+  doc: string,
+  fallback: Readonly<Record<string, string>>,
+  form: { readonly names: readonly string[]; readonly expected: string; readonly pattern: RegExp },
+): Field<Readonly<Record<string, string>>> {
+  const { names, expected, pattern } = form;
+  const value = z.string().check(z.refine((text) => pattern.test(text)));
+  const list = names.join(", ");
+  const rule = {
+    expected: `names of ${list} with values`,
+    schema: z
+      .record(z.string(), value)
+      .check(z.refine((all) => Object.keys(all).every((name) => names.includes(name)))),
+  };
+  const entry = { expected, parts: {} };
+  return field<Readonly<Record<string, string>>>(doc, fallback, rule, { entry });
+}
+
 /** A list of small objects: the schema of one, and what is expected of each of its keys. */
 export function listOf<T>(
   doc: string,

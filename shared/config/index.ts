@@ -34,4 +34,4 @@ export type {
   ServiceBusConfig,
   TwinConfig,
 } from "./edge-config.ts";
-export type { EdgedConfig } from "./edged.ts";
+export type { EdgedConfig, EvictionAmounts, EvictionConfig, EvictionSignal } from "./edged.ts";

@@ -56,11 +56,18 @@ function renderYaml(heading: readonly string[], tree: Tree): string {
 
 function renderNode(key: string, node: Field<unknown> | Section<Tree>, indent: string): string[] {
   const comment = wrap(node.doc, width - indent.length - 2).map((line) => `${indent}# ${line}`);
-  if (node.kind === "field") return [...comment, `${indent}${key}: ${scalar(node.fallback)}`];
+  if (node.kind === "field") return [...comment, ...renderValue(key, node.fallback, indent)];
   const inner = Object.entries(node.children).flatMap(([name, child]) =>
     renderNode(name, child, `${indent}  `),
   );
   return [...comment, `${indent}${key}:`, ...inner];
+}
+
+/** Names with values stand below each other: they may be many. */
+function renderValue(key: string, value: unknown, indent: string): string[] {
+  const entries = typeof value === "object" && !Array.isArray(value) ? Object.entries(value ?? {}) : [];
+  if (entries.length === 0) return [`${indent}${key}: ${scalar(value)}`];
+  return [`${indent}${key}:`, ...entries.map(([name, one]) => `${indent}  ${name}: ${scalar(one)}`)];
 }
 
 /** A heading for each section and an item for each field: "- `mqtt.mode` (`0`): …". */

@@ -17,3 +17,4 @@ export {
   type Amounts,
   type HostPort,
 } from "./pod-demand.ts";
+export { isCriticalPod, qosClass, type QualityOfService } from "./quality.ts";

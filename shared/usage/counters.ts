@@ -25,4 +25,6 @@ export interface ContainerCounters extends UsedResources {
   /** Without files. */
   readonly rssBytes: number;
   readonly cacheBytes: number;
+  /** Processes and threads now; absent where nobody counts them. */
+  readonly processes?: number;
 }

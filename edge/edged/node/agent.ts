@@ -5,13 +5,12 @@ import type { Logger } from "#shared/log";
 import type { ApiAnswer, CloudDatabase, LeaseRequest, NodeObjectRequest } from "#shared/topics";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 import { NodeLease } from "./lease.ts";
-import { readLoad, type Machine } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import type { NodeResources } from "./resources.ts";
 import { newNode, nodeLabels, nodeStatus, type NodeInput, type NodeWanted } from "./status.ts";
 
 export interface NodeAgentConfig {
   readonly nodeName: string;
-  /** Pods' volumes and logs are kept in `pods/<uid>` below. */
-  readonly dataDir: string;
   /** Otherwise the operator creates the Node; its status is reported all the same. */
   readonly registerNode: boolean;
   readonly registerSchedulable: boolean;
@@ -22,7 +21,6 @@ export interface NodeAgentConfig {
   /** As the Node shows it, e.g. "v1.26.15-kubeedge-v1.15.4-bun-v0.2.0". */
   readonly version: string;
   readonly readOnlyPort: number;
-  readonly maxPods: number;
   /** How often the lease is renewed and the status computed; 10 s as in KubeEdge. */
   readonly statusIntervalMs: number;
 }
@@ -37,6 +35,9 @@ export interface NodeAgentDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly machine: Machine;
+  readonly resources: () => NodeResources;
+  /** Types of the conditions of pressure that are True. */
+  readonly pressures: () => readonly string[];
   readonly address: () => string;
   readonly requestNode: (request: NodeObjectRequest) => Promise<ApiAnswer<Node>>;
   readonly requestLease: (request: LeaseRequest) => Promise<ApiAnswer<Lease>>;
@@ -164,19 +165,19 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   #input(nowMs: number): NodeInput {
-    const { nodeName, dataDir, version, readOnlyPort, maxPods } = this.#config;
+    const { nodeName, version, readOnlyPort } = this.#config;
     const problem = this.#engineFault;
     return {
       nodeName,
       address: this.#deps.address(),
       machine: this.#deps.machine,
-      load: readLoad(dataDir),
+      resources: this.#deps.resources(),
+      pressures: this.#deps.pressures(),
       engineProblem: problem === undefined ? undefined : { reason: "ContainerRuntimeDown", message: problem },
       cloudDatabase: this.#cloudDatabase,
       engineVersion: this.#engineVersion,
       kubeletVersion: version,
       kubeletPort: readOnlyPort,
-      maxPods,
       images: this.#images,
       previous: this.#status,
       nowMs,

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
+import type { FileSystemUsage } from "#edge/runtime";
 
 /** What does not change while the machine is up. */
 export interface Machine {
@@ -15,11 +16,14 @@ export interface Machine {
   readonly osImage: string;
 }
 
-/** What the conditions of the Node depend on. */
+/** What the machine has left of what pods use. */
 export interface MachineLoad {
+  readonly memoryBytes: number;
   readonly memoryAvailableBytes: number;
-  readonly diskBytes: number;
-  readonly diskFreeBytes: number;
+  /** Where the data directory is. */
+  readonly disk: FileSystemUsage;
+  /** Where images and containers are; undefined while that is unknown, or not on this machine. */
+  readonly images?: FileSystemUsage | undefined;
   readonly processes: number;
   readonly mostProcesses: number;
 }
@@ -40,17 +44,35 @@ export function readMachine(): Machine {
   };
 }
 
-/** Memory and processes of the machine, and the disk that `dir` is on (the root's until it exists). */
+/**
+ * Memory and processes of the machine, and the disk that `dir` is on (the root's until it exists). Available is what the kernel
+ * says that programs can have without swapping, with the files it would drop for them.
+ */
 export function readLoad(dir: string): MachineLoad {
-  const disk = existsSync(dir) ? statfsSync(dir) : statfsSync("/");
   const available = /^MemAvailable:\s+(\d+) kB/m.exec(readText("/proc/meminfo"))?.[1];
+  const memoryBytes = totalmem();
   return {
-    memoryAvailableBytes: available === undefined ? totalmem() : Number(available) * 1024,
-    diskBytes: disk.blocks * disk.bsize,
-    diskFreeBytes: disk.bavail * disk.bsize,
+    memoryBytes,
+    memoryAvailableBytes: available === undefined ? memoryBytes : Number(available) * 1024,
+    disk: readFileSystem(existsSync(dir) ? dir : "/"),
     processes: Number(readText("/proc/loadavg").split(" ")[3]?.split("/")[1] ?? 0),
-    mostProcesses: Number(readText("/proc/sys/kernel/pid_max")) || 32_768,
+    mostProcesses: Math.min(readCount("/proc/sys/kernel/pid_max"), readCount("/proc/sys/kernel/threads-max")),
   };
+}
+
+export function readFileSystem(dir: string): FileSystemUsage {
+  const disk = statfsSync(dir);
+  return {
+    capacityBytes: disk.blocks * disk.bsize,
+    availableBytes: disk.bavail * disk.bsize,
+    inodes: disk.files,
+    freeInodes: disk.ffree,
+  };
+}
+
+/** The kernel's own default where it does not say. */
+function readCount(path: string): number {
+  return Number(readText(path)) || 32_768;
 }
 
 /** The address others reach this machine at: that of the named interface, else of the default route. */

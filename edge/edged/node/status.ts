@@ -1,12 +1,15 @@
 import { rfc3339 } from "#shared/clock";
 import { edgeNodeLabel, type Condition, type Node, type NodeStatus, type Taint } from "#shared/kube";
-import type { Machine, MachineLoad } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import type { NodeResources } from "./resources.ts";
 
 export interface NodeInput {
   readonly nodeName: string;
   readonly address: string;
   readonly machine: Machine;
-  readonly load: MachineLoad;
+  readonly resources: NodeResources;
+  /** What the node runs short of: types of conditions that are True, e.g. "MemoryPressure". */
+  readonly pressures: readonly string[];
   /** Why no container can be run now; undefined when the engine answers. */
   readonly engineProblem: { readonly reason: string; readonly message: string } | undefined;
   /** Whether the cloud has another database than this node knows; undefined when it never had. */
@@ -15,7 +18,6 @@ export interface NodeInput {
   readonly engineVersion: string;
   readonly kubeletVersion: string;
   readonly kubeletPort: number;
-  readonly maxPods: number;
   readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
   readonly previous: NodeStatus | undefined;
   readonly nowMs: number;
@@ -31,8 +33,6 @@ export interface NodeWanted {
 /** kubelet: nodeStatusMaxImages, and five names of each (MaxNamesPerImageInNodeStatus): a Node object stays small. */
 const mostImages = 50;
 const mostNames = 5;
-/** kubelet evicts at memory.available<100Mi: pods are not promised the rest. */
-const reservedBytes = 100 * 2 ** 20;
 
 /** The Node as KubeEdge's edgecore registers it. */
 export function newNode(input: NodeInput, wanted: NodeWanted): Node {
@@ -74,7 +74,8 @@ export function nodeLabels({
 export function nodeStatus(input: NodeInput): NodeStatus {
   const { machine } = input;
   return {
-    ...nodeResources(machine, input.load, input.maxPods),
+    capacity: { ...input.resources.capacity },
+    allocatable: { ...input.resources.allocatable },
     conditions: conditionsOf(input),
     addresses: [
       { type: "InternalIP", address: input.address },
@@ -100,38 +101,16 @@ export function nodeStatus(input: NodeInput): NodeStatus {
   };
 }
 
-/** Capacity, and what pods may use of it. */
-export function nodeResources(
-  machine: Machine,
-  load: MachineLoad,
-  maxPods: number,
-): { readonly capacity: Record<string, string>; readonly allocatable: Record<string, string> } {
-  const base = { cpu: String(machine.cpus), pods: String(maxPods) };
-  const kib = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`;
-  return {
-    capacity: { ...base, memory: kib(machine.memoryBytes), "ephemeral-storage": kib(load.diskBytes) },
-    allocatable: {
-      ...base,
-      memory: kib(Math.max(0, machine.memoryBytes - reservedBytes)),
-      "ephemeral-storage": String(Math.floor(load.diskBytes * 0.9)),
-    },
-  };
-}
-
-/** kubelet's eviction thresholds for memory; for disk 5 % because edge disks are often full on purpose. */
 function conditionsOf(input: NodeInput): Condition[] {
-  const { load, engineProblem } = input;
-  const lowMemory = load.memoryAvailableBytes < reservedBytes;
-  const lowDisk = load.diskFreeBytes < load.diskBytes * 0.05;
-  const lowPids = load.processes > load.mostProcesses * 0.9;
+  const { pressures, engineProblem } = input;
   const conditions: Condition[] = [
-    pressure("MemoryPressure", lowMemory, [
+    pressure("MemoryPressure", pressures, [
       "KubeletHasInsufficientMemory",
       "KubeletHasSufficientMemory",
       "memory",
     ]),
-    pressure("DiskPressure", lowDisk, ["KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "disk"]),
-    pressure("PIDPressure", lowPids, ["KubeletHasInsufficientPID", "KubeletHasSufficientPID", "PID"]),
+    pressure("DiskPressure", pressures, ["KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "disk"]),
+    pressure("PIDPressure", pressures, ["KubeletHasInsufficientPID", "KubeletHasSufficientPID", "PID"]),
     engineProblem
       ? { type: "Ready", status: "False", ...engineProblem }
       : { type: "Ready", status: "True", reason: "EdgeReady", message: "edge is posting ready status" },
@@ -153,9 +132,10 @@ function databaseCondition(database: { readonly held: boolean; readonly message:
 
 function pressure(
   type: string,
-  isLow: boolean,
+  pressures: readonly string[],
   [low, fine, what]: readonly [string, string, string],
 ): Condition {
+  const isLow = pressures.includes(type);
   if (type === "DiskPressure") {
     const message = isLow ? "kubelet has disk pressure" : "kubelet has no disk pressure";
     return { type, status: isLow ? "True" : "False", reason: isLow ? low : fine, message };

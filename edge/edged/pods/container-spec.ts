@@ -1,9 +1,9 @@
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
+import { qosClass } from "#shared/scheduling";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 import { sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
-import { qosClass } from "./status.ts";
 
 export interface ClusterDns {
   readonly servers: readonly string[];

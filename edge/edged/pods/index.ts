@@ -1,2 +1,3 @@
 export { findMisplaced } from "#edge/edged/pods/admission";
-export { Pods, type PodsConfig } from "./pods.ts";
+export { Pods, type ActivePod, type PodsConfig } from "./pods.ts";
+export type { PodEnding } from "./status.ts";

@@ -8,11 +8,11 @@ import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
 import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
 import type { EventRecorder } from "#edge/edged/events";
 import { hasAppArmor } from "#edge/edged/security-context";
-import { requestTokens } from "#edge/edged/tokens";
+import { requestTokens } from "#edge/edged/environment/tokens";
 import { removeClaimDirectory, volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
 import { claimSourceOf, volumeSourceOf } from "#shared/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { findUnusable, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
+import { findUnusable, pressureRefusal, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
 
 export interface PodsConfig {
@@ -46,11 +46,16 @@ export interface PodsDeps {
   /** What pods may use of the node, as its status shows it. */
   readonly allocatable: Readonly<Record<string, string>>;
   readonly nodeApi?: NodeApiFacts | undefined;
+  /** Types of the Node's conditions of pressure that are True, e.g. "MemoryPressure". */
+  readonly pressures: () => readonly string[];
   /** What the Node has against a new pod. */
   readonly findMisplaced: (pod: Pod) => Promise<Refusal | undefined>;
   /** The engine's list, once the stored pods are known. */
   readonly onListed: (list: readonly ContainerSummary[]) => void;
 }
+
+/** A pod that runs here, as far as those see it that may have to end it. */
+export type ActivePod = Pick<PodWorker, "pod" | "containers" | "podDir" | "end">;
 
 /** A deletion is repeated within minutes; more pods than these (a node runs 110) are not deleted in that time. */
 const mostRemembered = 200;
@@ -84,6 +89,16 @@ export class Pods implements AsyncDisposable {
     return [...this.#workers.values()].findLast(
       ({ pod: { metadata } }) => metadata.namespace === namespace && metadata.name === name,
     );
+  }
+
+  /** Those that run here or are going to; the containers of each as last seen. */
+  active(): ActivePod[] {
+    return [...this.#workers.values()].filter((worker) => worker.isActive);
+  }
+
+  /** Removes what only tells of the past from the disk. */
+  async reclaim(): Promise<void> {
+    await Promise.all([...this.#workers.values()].map((worker) => worker.reclaim()));
   }
 
   /** The stored pods. Changes that were received before are newer and win. */
@@ -208,6 +223,8 @@ export class Pods implements AsyncDisposable {
   }
 
   #findNoRoom(pod: Pod): Refusal | undefined {
+    const shortage = pressureRefusal(pod, this.#deps.pressures());
+    if (shortage) return shortage;
     const holders = [...this.#workers.values()].filter((worker) => worker.holdsRoom);
     return roomRefusal(
       pod,

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "#shared/clock";
 import type { Container, Pod, PodStatus } from "#shared/kube";
 import type { Logger } from "#shared/log";
+import { qosClass } from "#shared/scheduling";
 import type { PodEvent } from "#edge/edged/events";
 import type { Refusal } from "#edge/edged/pods/admission";
 import { historyOf, type PodOutcome, type Plan } from "#edge/edged/pods/plan";
@@ -9,7 +10,7 @@ import type { Prober } from "#edge/edged/probes";
 import { readTerminationLog, terminationLogPath } from "#edge/edged/volumes";
 import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent } from "./events.ts";
 import type { PodState } from "./state.ts";
-import { podStatus, qosClass } from "./status.ts";
+import { podStatus, type PodEnding } from "./status.ts";
 
 export interface PodReporterDeps {
   readonly clock: Clock;
@@ -25,6 +26,7 @@ export class PodReporter {
   readonly #prober: Prober;
   readonly #deps: PodReporterDeps;
   #last: PodStatus | undefined;
+  #ending: PodEnding | undefined;
 
   constructor(state: PodState, prober: Prober, deps: PodReporterDeps) {
     this.#state = state;
@@ -37,22 +39,39 @@ export class PodReporter {
     return this.#last ?? this.#state.pod.status;
   }
 
-  async publish(outcome: PodOutcome): Promise<void> {
+  publish(outcome: PodOutcome): Promise<void> {
+    return this.send(this.compose(outcome));
+  }
+
+  /** The status by what is known now. */
+  compose(outcome: PodOutcome): PodStatus {
     const { pod, containers, memory } = this.#state;
-    const status = podStatus({
+    return podStatus({
       pod,
       containers: containers.all,
       memory: memory.view(this.#prober),
       outcome,
       previous: this.#last,
+      ending: this.#ending,
       hostIp: this.#state.facts().hostIp,
       nowMs: this.#deps.clock.nowMs(),
       ready: (id) => this.#prober.ready(id),
       terminationMessage: (id) => this.#terminationMessage(id),
     });
+  }
+
+  async send(status: PodStatus): Promise<void> {
     if (isDeepStrictEqual(status, this.#last)) return;
     this.#last = status;
-    await this.#deps.publish(pod, status);
+    await this.#deps.publish(this.#state.pod, status);
+  }
+
+  /** From now on the status says why this node ends the pod. */
+  end(ending: PodEnding): void {
+    const { reason, message } = ending;
+    this.#ending = ending;
+    this.record(undefined, { type: "Warning", reason, message });
+    this.#deps.log.warn("ending pod", { pod: this.#state.key, reason, message });
   }
 
   /** The node does not run the pod; kubelet: rejectPod. */

@@ -1,12 +1,7 @@
 import { rfc3339 } from "#shared/clock";
-import {
-  quantityNumber,
-  type Condition,
-  type Container,
-  type ContainerState,
-  type ContainerStatus,
-} from "#shared/kube";
+import type { Condition, Container, ContainerState, ContainerStatus } from "#shared/kube";
 import type { Pod, PodPhase, PodStatus } from "#shared/kube";
+import { qosClass } from "#shared/scheduling";
 import type { ContainerDetails } from "#edge/runtime";
 import {
   currentSandbox,
@@ -26,11 +21,24 @@ export interface StatusInput {
   readonly memory: PlanMemory;
   readonly outcome: PodOutcome;
   readonly previous: PodStatus | undefined;
+  /** Why this node ends the pod; its status says so, and is Failed once it has ended. */
+  readonly ending?: PodEnding | undefined;
   readonly hostIp: string;
   readonly nowMs: number;
   /** By container id. */
   readonly ready: (id: string, container: Container) => boolean;
   readonly terminationMessage: (id: string) => string | undefined;
+}
+
+/** Why this node ends a pod for good. */
+export interface PodEnding {
+  /** e.g. "Evicted" */
+  readonly reason: string;
+  readonly message: string;
+  /** Containers get at most so long. */
+  readonly graceSeconds: number;
+  /** Whether the pod is disrupted: it would run on elsewhere (the condition DisruptionTarget). */
+  readonly isDisruption: boolean;
 }
 
 /** The status of a pod as kubelet reports it (kubelet_pods.go). Equal inputs give equal statuses: transition times are kept. */
@@ -46,7 +54,7 @@ export function podStatus(input: StatusInput): PodStatus {
   return {
     phase,
     conditions: conditionsOf(input, phase, inits, mains),
-    ...(input.outcome === "deadline" ? deadlineText : {}),
+    ...endText(input),
     hostIP: input.hostIp,
     hostIPs: [{ ip: input.hostIp }],
     ...(ips.length > 0 ? { podIP: ips[0] ?? "", podIPs: ips.map((ip) => ({ ip })) } : {}),
@@ -62,6 +70,11 @@ const deadlineText = {
   reason: "DeadlineExceeded",
   message: "Pod was active on the node longer than the specified deadline",
 };
+
+function endText({ outcome, ending }: StatusInput): Pick<PodStatus, "reason" | "message"> {
+  if (outcome === "deadline") return deadlineText;
+  return outcome === "ended" && ending ? { reason: ending.reason, message: ending.message } : {};
+}
 
 function addressesOf({ pod, containers, previous, hostIp }: StatusInput): string[] {
   if (pod.spec.hostNetwork) return currentSandbox(containers) || previous?.podIP ? [hostIp] : [];
@@ -167,7 +180,7 @@ function terminated(input: StatusInput, ended: ContainerDetails): ContainerState
 
 function phaseOf(input: StatusInput, inits: ContainerStatus[], mains: ContainerStatus[]): PodPhase {
   const { pod, containers, memory, outcome } = input;
-  if (outcome === "deadline") return "Failed";
+  if (outcome === "deadline" || outcome === "ended") return "Failed";
   if (outcome === "running" && !initsDone(pod, containers, memory.started)) return "Pending";
   const failedInit =
     outcome === "finished" && inits.some((one) => (one.state?.terminated?.exitCode ?? 0) !== 0);
@@ -202,8 +215,16 @@ function conditionsOf(
     { type: "Ready", ...ready },
     { type: "ContainersReady", ...ready },
     { type: "PodScheduled", status: "True" },
+    ...disruptionOf(input),
   ];
   return wanted.map((one) => withTimes(one, input));
+}
+
+/** kubelet's PodDisruptionConditions (KEP-3329): Jobs do not count such a failure. */
+function disruptionOf({ ending }: StatusInput): Condition[] {
+  if (!ending?.isDisruption) return [];
+  const { message } = ending;
+  return [{ type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message }];
 }
 
 function readyOf(phase: PodPhase, unready: readonly string[]): Omit<Condition, "type"> {
@@ -220,17 +241,4 @@ function withTimes(condition: Condition, { previous, nowMs, pod }: StatusInput):
   );
   const same = before?.status === condition.status && before.lastTransitionTime;
   return { ...condition, lastProbeTime: null, lastTransitionTime: same || rfc3339(nowMs) };
-}
-
-/** Kubernetes' quality of service classes, from cpu and memory of all containers. */
-export function qosClass(pod: Pod): "Guaranteed" | "Burstable" | "BestEffort" {
-  const all = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  const amounts = all.flatMap((one) =>
-    ["cpu", "memory"].map((name) => {
-      const limit = quantityNumber(one.resources?.limits?.[name]) ?? 0;
-      return { limit, request: quantityNumber(one.resources?.requests?.[name]) ?? limit };
-    }),
-  );
-  if (amounts.every(({ limit, request }) => limit === 0 && request === 0)) return "BestEffort";
-  return amounts.every(({ limit, request }) => limit > 0 && limit === request) ? "Guaranteed" : "Burstable";
 }

@@ -9,7 +9,7 @@ import type { PodState } from "./state.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { httpGet } from "#edge/edged/probes";
 
-export type Why = StopReason | "deleted";
+export type Why = StopReason | "deleted" | "ended";
 
 export interface PodStopperDeps {
   readonly runtime: ContainerRuntime;
@@ -28,6 +28,7 @@ export class PodStopper {
   readonly #stopping = new Map<string, ContainerDetails>();
   #graceSeconds: number;
   #isDeleting: boolean;
+  #isCapped = false;
 
   constructor(state: PodState, deps: PodStopperDeps) {
     this.#state = state;
@@ -66,6 +67,17 @@ export class PodStopper {
     const graceSeconds = graceOf(this.#state.pod);
     if (this.#isDeleting && graceSeconds >= this.#graceSeconds) return;
     this.#isDeleting = true;
+    // What this node has given it is not prolonged by a deletion.
+    this.#shorten(this.#isCapped ? Math.min(graceSeconds, this.#graceSeconds) : graceSeconds);
+  }
+
+  /** This node ends the pod: no container gets more than that, also where a stop is under way. */
+  capGrace(graceSeconds: number): void {
+    this.#isCapped = true;
+    if (graceSeconds < this.#graceSeconds) this.#shorten(graceSeconds);
+  }
+
+  #shorten(graceSeconds: number): void {
     this.#graceSeconds = graceSeconds;
     const { runtime, log } = this.#deps;
     for (const { id, identity } of this.#stopping.values()) {

@@ -1,15 +1,19 @@
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { UnavailableError } from "#shared/errors";
 import type { Pod, PodStatus } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
-import { planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
+import { historyOf, planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
 import { PodVolumes, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
+import type { ContainerDetails } from "#edge/runtime";
 import type { Refusal } from "#edge/edged/pods/admission";
 import { unhealthyEvent } from "./events.ts";
 import { PodReporter, type PodReporterDeps } from "./reporter.ts";
 import { doubtsVolumes, PodStarter, type StartDeps } from "./start.ts";
 import { PodState } from "./state.ts";
+import type { PodEnding } from "./status.ts";
 import { PodStopper } from "./stop.ts";
 
 export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps, PodReporterDeps {
@@ -27,6 +31,9 @@ const retryMs = 5000;
 /** A plan that never comes to rest is a bug: after so many turns the worker pauses instead of loading the engine. */
 const mostTurns = 30;
 const pauseMs = 1000;
+
+/** kubelet's reason of a pod that was ended because the node runs short of something. */
+const evicted = "Evicted";
 
 /** A pod is admitted once, and does not run again when it has ended, also when nothing of it is left. */
 type Stage = "new" | "admitted" | "over";
@@ -56,6 +63,13 @@ export class PodWorker implements AsyncDisposable {
   readonly #closed = new AbortController();
   /** Aborts what a pass waits for when the termination of the pod begins. */
   readonly #ending = new AbortController();
+  /** The same when this node ends the pod and its object stays. */
+  readonly #interrupt = new AbortController();
+  #ended: PromiseWithResolvers<void> | undefined;
+  /** Nothing of it is left. */
+  #isEnded = false;
+  /** Of a pod that this node ended: made while its containers were there. */
+  #lastStatus: PodStatus | undefined;
   #stage: Stage;
   #dirty = false;
   #running: Promise<void> | undefined;
@@ -86,7 +100,7 @@ export class PodWorker implements AsyncDisposable {
       volumes: this.#volumes,
       reporter,
       stopper: this.#stopper,
-      signal: AbortSignal.any([this.#closed.signal, this.#ending.signal]),
+      signal: AbortSignal.any([this.#closed.signal, this.#ending.signal, this.#interrupt.signal]),
     });
     if (pod.metadata.deletionTimestamp) this.#ending.abort();
   }
@@ -95,15 +109,64 @@ export class PodWorker implements AsyncDisposable {
     return this.#state.pod;
   }
 
+  /** As last seen in the engine. */
+  get containers(): readonly ContainerDetails[] {
+    return this.#state.containers.all;
+  }
+
+  /** Where its volumes are. */
+  get podDir(): string {
+    return this.#deps.podDir;
+  }
+
   get status(): PodStatus | undefined {
     return this.#reporter.status;
   }
 
   /** Whether it takes ports and resources from pods to come; one that ends gives them up. */
   get holdsRoom(): boolean {
+    return this.#stage === "admitted" && this.isActive;
+  }
+
+  /** Whether it runs or is going to: neither over nor about to end (kubelet: GetActivePods). */
+  get isActive(): boolean {
     const { phase } = this.status ?? {};
     const isOver = phase === "Succeeded" || phase === "Failed";
-    return this.#stage === "admitted" && !isOver && !this.#ending.signal.aborted;
+    return this.#stage !== "over" && !isOver && !this.#ending.signal.aborted;
+  }
+
+  /**
+   * Ends the pod for good, as kubelet's killPodNow: its containers are stopped, with their files and those of its volumes
+   * they are removed, and the pod is Failed.
+   * @returns resolves when nothing of it is left but its status, or edged is disposed
+   */
+  end(ending: PodEnding): Promise<void> {
+    if (this.#ended) return this.#ended.promise;
+    this.#ended = Promise.withResolvers<void>();
+    this.#stage = "over";
+    this.#reporter.end(ending);
+    this.#stopper.capGrace(ending.graceSeconds);
+    this.#interrupt.abort();
+    this.wake();
+    return this.#ended.promise;
+  }
+
+  /**
+   * Removes what only tells of the past, because the disk is full: all containers and files of a pod that has ended, and earlier
+   * runs of containers (kubelet: DeleteAllUnusedContainers).
+   */
+  async reclaim(): Promise<void> {
+    if (this.#running || this.#stopped()) return;
+    const { all } = this.#state.containers;
+    const isRunning = all.some(({ phase }) => phase === "running");
+    if (!this.isActive && !isRunning) {
+      // Without its containers it would look as if it had never run.
+      this.#stage = "over";
+      return this.#removeRest();
+    }
+    const isLatest = (one: ContainerDetails): boolean => historyOf(all, one.identity.container)[0] === one;
+    const old = all.filter((one) => one.phase === "exited" && !isLatest(one));
+    await Promise.all(old.map((one) => this.#state.containers.remove(one)));
   }
 
   /** The desired pod; undefined when it is to be removed. */
@@ -147,6 +210,7 @@ export class PodWorker implements AsyncDisposable {
     this.#prober[Symbol.dispose]();
     this.#volumes[Symbol.dispose]();
     await this.#running;
+    this.#ended?.resolve();
   }
 
   async #loop(): Promise<void> {
@@ -164,7 +228,8 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #failed(error: unknown): void {
-    if (this.#closed.signal.aborted || (this.#ending.signal.aborted && this.#dirty)) return;
+    const isInterrupted = this.#ending.signal.aborted || this.#interrupt.signal.aborted;
+    if (this.#closed.signal.aborted || (isInterrupted && this.#dirty)) return;
     const level = error instanceof UnavailableError ? "debug" : "warn";
     this.#deps.log[level]("cannot sync pod", { pod: this.#state.key, error });
     this.#wakeAt(this.#deps.clock.nowMs() + retryMs);
@@ -209,14 +274,37 @@ export class PodWorker implements AsyncDisposable {
   /** What still runs of a pod that has ended, or was refused. */
   async #stopRest(): Promise<void> {
     await this.#observe();
+    const isEnding = this.#ended !== undefined && !this.#isEnded;
+    if (isEnding) await this.#reporter.publish("running");
+    await this.#stopAll(isEnding ? "ended" : "finished");
+    if (!isEnding && this.status?.reason !== evicted) return;
+    await this.#observe();
+    if (isEnding) this.#lastStatus ??= this.#reporter.compose("ended");
+    await this.#removeRest();
+    this.#isEnded = true;
+    // What it kept is free then, also for who stores this.
+    if (this.#lastStatus) await this.#reporter.send(this.#lastStatus);
+    this.#ended?.resolve();
+  }
+
+  async #stopAll(why: "deleted" | "ended" | "finished"): Promise<void> {
     const running = this.#state.containers.all.filter((one) => one.phase === "running");
-    const isSandbox = (one: (typeof running)[number]): boolean => one.identity.role === "sandbox";
-    for (const target of running.toSorted((a, b) => Number(isSandbox(a)) - Number(isSandbox(b))))
-      await this.#stopper.stop(target, "finished");
+    const sandboxes = running.filter((one) => one.identity.role === "sandbox");
+    const mains = running.filter((one) => one.identity.role !== "sandbox");
+    for (const targets of [mains, sandboxes])
+      await Promise.all(targets.map((target) => this.#stopper.stop(target, why)));
+  }
+
+  /** Its files were the reason, or may be needed by others: kubelet removes those of an evicted pod at once. */
+  async #removeRest(): Promise<void> {
+    const { containers } = this.#state;
+    await Promise.all(containers.all.map((one) => containers.remove(one)));
+    this.#volumes.stale();
+    if (existsSync(dirname(this.#deps.podDir))) removePodDir(this.#deps.podDir);
   }
 
   #stopped(): boolean {
-    return this.#ending.signal.aborted || this.#closed.signal.aborted;
+    return [this.#ending, this.#interrupt, this.#closed].some(({ signal }) => signal.aborted);
   }
 
   #plan(): Plan {
@@ -272,11 +360,7 @@ export class PodWorker implements AsyncDisposable {
     const { podDir } = this.#deps;
     const { containers } = this.#state;
     await this.#observe();
-    const running = containers.all.filter((one) => one.phase === "running");
-    const sandboxes = running.filter((one) => one.identity.role === "sandbox");
-    const mains = running.filter((one) => one.identity.role !== "sandbox");
-    for (const targets of [mains, sandboxes])
-      await Promise.all(targets.map((target) => this.#stopper.stop(target, "deleted")));
+    await this.#stopAll("deleted");
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
     await Promise.all(containers.all.map((one) => containers.remove(one)));
@@ -286,6 +370,7 @@ export class PodWorker implements AsyncDisposable {
     this.#closed.abort();
     this.#prober[Symbol.dispose]();
     this.#volumes[Symbol.dispose]();
+    this.#ended?.resolve();
   }
 
   #wakeAt(...times: (number | undefined)[]): void {

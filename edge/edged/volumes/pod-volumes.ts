@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { objectKey, type Pod, type Volume } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { PodTokens } from "#edge/edged/tokens";
+import type { PodTokens } from "#edge/edged/environment/tokens";
 import { Directory } from "./directory.ts";
 import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";

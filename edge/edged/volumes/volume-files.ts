@@ -1,4 +1,4 @@
-import { tokenKey, type TokenRequest } from "#edge/edged/tokens";
+import { tokenKey, type TokenRequest } from "#edge/edged/environment/tokens";
 import { AppError } from "#shared/errors";
 import type { KeyToPath, Pod, Volume } from "#shared/kube";
 import {

@@ -38,9 +38,13 @@ export class DockerCalls {
   }
 
   /** Undefined for what does not exist (404). */
-  async find<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+  async find<T>(
+    what: string,
+    work: () => Promise<T>,
+    options: EngineCallOptions & { readonly timeoutMs?: number } = {},
+  ): Promise<T | undefined> {
     try {
-      return await this.call(what, {}, work);
+      return await this.call(what, options, work);
     } catch (error) {
       if (error instanceof AppError && statusOf(error.cause) === 404) return undefined;
       throw error;

@@ -72,8 +72,13 @@ export class DockerImages implements ImageService, ImageStore {
     if (!this.#options.isLocal) return undefined;
     this.#rootDir ??= await this.#findRootDir();
     try {
-      const { blocks, bavail, bsize } = await statfs(this.#rootDir);
-      return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };
+      const { blocks, bavail, bsize, files, ffree } = await statfs(this.#rootDir);
+      return {
+        capacityBytes: blocks * bsize,
+        availableBytes: bavail * bsize,
+        inodes: files,
+        freeInodes: ffree,
+      };
     } catch {
       // The engine runs on another root file system than edgecore, or was given another directory.
       this.#rootDir = undefined;

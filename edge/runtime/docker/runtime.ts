@@ -7,6 +7,7 @@ import {
   type EngineCallOptions,
   type ContainerDetails,
   type ContainerRuntime,
+  type ContainerDiskUsage,
   type ContainerUsage,
   type ContainerSpec,
   type ContainerSummary,
@@ -28,7 +29,7 @@ import {
   type SandboxSpec,
   type StrayContainer,
 } from "#edge/runtime";
-import { CgroupUsage, readEngineStats } from "#edge/runtime/usage";
+import { CgroupUsage, logSize, readEngineStats } from "#edge/runtime/usage";
 import { DockerCalls } from "./calls.ts";
 import { containerBody, sandboxBody, type BodyOptions } from "./create.ts";
 import { DockerImages } from "./images.ts";
@@ -220,6 +221,20 @@ class DockerRuntime implements ContainerRuntime {
       container.stats({ stream: false, "one-shot": true }),
     );
     return readEngineStats(stats);
+  }
+
+  /** The engine counts the files; logs are those of this machine. */
+  async diskUsage(id: string, options: EngineCallOptions = {}): Promise<ContainerDiskUsage | undefined> {
+    const container = this.#docker.getContainer(id);
+    // dockerode passes it on, but has no type for it.
+    const query: object = { size: true };
+    const measure = (): Promise<Docker.ContainerInspectInfo> => container.inspect(query);
+    const patience = { ...options, timeoutMs: this.#calls.timeoutMs * 2 };
+    const found = await this.#calls.find("measure container", measure, patience);
+    // Of a size that was not asked for there is no type.
+    const { SizeRw = 0, LogPath = "" } = (found ?? {}) as { SizeRw?: number; LogPath?: string };
+    const isLocal = connectionOf(this.#options.address).socketPath !== undefined;
+    return found && { writableBytes: SizeRw, logBytes: isLocal && LogPath !== "" ? logSize(LogPath) : 0 };
   }
 
   logs(id: string, options: LogOptions): AsyncIterable<OutputChunk> {

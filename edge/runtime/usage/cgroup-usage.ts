@@ -11,7 +11,7 @@ export interface CgroupRoots {
 
 /** The directories in which the kernel counts for one container. */
 type Place =
-  | { readonly version: 1; readonly cpu: string; readonly memory: string }
+  | { readonly version: 1; readonly cpu: string; readonly memory: string; readonly pids: string | undefined }
   | { readonly version: 2; readonly unified: string };
 
 /** Containers whose directories are remembered; a node runs 110 pods. Beyond it the oldest are looked up again. */
@@ -50,22 +50,22 @@ export class CgroupUsage {
   /** In another PID namespace the number is that of another process: the path has to name the container. */
   #locate(id: string, pid: number): Place | undefined {
     const { proc, cgroup } = this.#roots;
-    const paths = new Map<string, string>();
+    const dirs = new Map<string, string>();
     for (const line of readText(join(proc, String(pid), "cgroup"))?.split("\n") ?? []) {
       const [, names = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-      if (path.includes(id)) for (const name of names.split(",")) paths.set(name, path);
+      if (path.includes(id)) for (const name of names.split(",")) dirs.set(name, join(cgroup, name, path));
     }
-    const cpu = paths.get("cpuacct");
-    const memory = paths.get("memory");
-    if (cpu !== undefined && memory !== undefined)
-      return { version: 1, cpu: join(cgroup, "cpuacct", cpu), memory: join(cgroup, "memory", memory) };
-    const unified = paths.get("");
-    return unified === undefined ? undefined : { version: 2, unified: join(cgroup, unified) };
+    const [cpu, memory, unified] = ["cpuacct", "memory", ""].map((name) => dirs.get(name));
+    if (cpu !== undefined && memory !== undefined) return { version: 1, cpu, memory, pids: dirs.get("pids") };
+    return unified === undefined ? undefined : { version: 2, unified };
   }
 }
 
 function readPlace(place: Place): ContainerUsage | undefined {
-  return place.version === 1 ? readFirst(place.cpu, place.memory) : readSecond(place.unified);
+  const usage = place.version === 1 ? readFirst(place.cpu, place.memory) : readSecond(place.unified);
+  const pids = place.version === 1 ? place.pids : place.unified;
+  const processes = pids === undefined ? undefined : readNumber(join(pids, "pids.current"));
+  return usage && processes !== undefined ? { ...usage, processes } : usage;
 }
 
 function readFirst(cpu: string, memory: string): ContainerUsage | undefined {

@@ -9,6 +9,16 @@ export interface ContainerUsage {
   /** Without files. */
   readonly rssBytes: number;
   readonly cacheBytes: number;
+  /** Processes and threads now; absent where nobody counts them. */
+  readonly processes?: number;
+}
+
+/** What a container takes of the disk. */
+export interface ContainerDiskUsage {
+  /** What it wrote outside of volumes. */
+  readonly writableBytes: number;
+  /** 0 where its logs are not on this machine. */
+  readonly logBytes: number;
 }
 
 /** kubelet's and cAdvisor's working set (`setMemoryStats` of cAdvisor's container/libcontainer/handler.go). */

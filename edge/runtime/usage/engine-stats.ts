@@ -8,6 +8,7 @@ export function readEngineStats(stats: unknown): ContainerUsage | undefined {
   const { usage } = memory;
   const fields = recordOf(memory["stats"]);
   if (typeof cpu !== "number" || typeof usage !== "number") return undefined;
+  const processes = recordOf(recordOf(stats)["pids_stats"])["current"];
   const field = (...names: readonly string[]): number => {
     const found = names.map((name) => fields[name]).find((value) => typeof value === "number");
     return typeof found === "number" ? found : 0;
@@ -18,5 +19,6 @@ export function readEngineStats(stats: unknown): ContainerUsage | undefined {
     workingSetBytes: workingSet(usage, field("total_inactive_file", "inactive_file")),
     rssBytes: field("total_rss", "anon"),
     cacheBytes: field("total_cache", "file"),
+    ...(typeof processes === "number" ? { processes } : {}),
   };
 }

@@ -1,4 +1,5 @@
 /** What containers use: from the files of the kernel where they can be read, else from the engine. */
 export { CgroupUsage, type CgroupRoots } from "./cgroup-usage.ts";
-export type { ContainerUsage } from "./container-usage.ts";
+export type { ContainerDiskUsage, ContainerUsage } from "./container-usage.ts";
 export { readEngineStats } from "./engine-stats.ts";
+export { logSize } from "./log-size.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { podTokenRequests } from "#edge/edge-hub/codec";
-import { requestTokens } from "#edge/edged/tokens";
+import { requestTokens } from "#edge/edged/environment/tokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
 import { PodVolumes, volumeTokenRequests } from "#edge/edged/volumes";

@@ -59,3 +59,32 @@ test.each(["", "10M", "0Mi", "1.5Gi", "Mi", "10"])("container-log-max-size %j is
     `Cannot load FILE: edged.container-log-max-size: expected a size such as 500Ki, 10Mi or 1Gi, got "${size}"`,
   );
 });
+
+test.each([
+  [
+    "eviction-hard: { memory.availible: 100Mi }",
+    'edged.eviction-hard: expected names of memory.available, nodefs.available, nodefs.inodesFree, imagefs.available, imagefs.inodesFree, pid.available with values, got {"memory.availible":"100Mi"}',
+  ],
+  [
+    "eviction-hard: { memory.available: a lot }",
+    'edged.eviction-hard.memory.available: expected an amount such as 100Mi, or a percentage such as 10%, got "a lot"',
+  ],
+  [
+    "eviction-hard: { nodefs.available: 110% }",
+    'edged.eviction-hard.nodefs.available: expected an amount such as 100Mi, or a percentage such as 10%, got "110%"',
+  ],
+  [
+    "eviction-soft: { memory.available: 300Mi }",
+    "edged.eviction-soft-grace-period: expected a duration for memory.available, as edged.eviction-soft has a threshold for it, got none; add memory.available: 90s",
+  ],
+  [
+    "eviction-soft-grace-period: { memory.available: soon }",
+    'edged.eviction-soft-grace-period.memory.available: expected a duration such as 90s or 1m30s, got "soon"',
+  ],
+  [
+    "system-reserved: { memory: much }",
+    'edged.system-reserved.memory: expected an amount such as 500m or 256Mi, got "much"',
+  ],
+])("edged with %s is refused by the key", (line, refusal) => {
+  expect(edgeRefusal(`edged: { ${line} }`).replace(/^Cannot load FILE:\s*/, "")).toBe(refusal);
+});

@@ -25,7 +25,7 @@ modules:
   edged:
     enable: true
     hostnameOverride: edge-1
-    tailoredKubeletConfig: { nodeStatusUpdateFrequency: 1m30s, cpuManagerPolicy: none, maxPods: 50 }
+    tailoredKubeletConfig: { nodeStatusUpdateFrequency: 1m30s, cpuManagerPolicy: none, maxPods: 50, evictionHard: { memory.available: 5% }, evictionSoft: { memory.available: 300Mi }, evictionSoftGracePeriod: { memory.available: 1m30s }, evictionPressureTransitionPeriod: 1m0s, systemReserved: { cpu: 100m } }
   eventBus: { enable: true, mqttMode: 2, mqttServerExternal: "tcp://127.0.0.1:1883" }
   edgeStream: { enable: true, server: "10.1.1.1:10004" }
 `);
@@ -40,6 +40,20 @@ modules:
     certFile: undefined,
   });
   expect([config.edged.statusIntervalMs, config.edged.maxPods]).toEqual([90_000, 50]);
+  expect(config.edged.eviction).toEqual({
+    hard: {
+      "memory.available": "5%",
+      "nodefs.available": "10%",
+      "nodefs.inodesFree": "5%",
+      "imagefs.available": "15%",
+    },
+    soft: { "memory.available": "300Mi" },
+    softGraceMs: { "memory.available": 90_000 },
+    minimumReclaim: {},
+    transitionMs: 60_000,
+    maxPodGraceSeconds: 0,
+  });
+  expect(config.edged.reserved).toEqual([{ cpu: "100m" }, {}]);
   expect(config.mqtt.broker).toBeUndefined();
   expect(warnings).toEqual([
     "KubeEdge fields that have no effect here: modules.edgeHub.messageBurst, modules.edgeHub.quic, modules.edged.tailoredKubeletConfig.cpuManagerPolicy",

@@ -1,14 +1,25 @@
 import { leaseRequests, nodeRequests, podTokenRequests } from "#edge/edge-hub/codec";
-import { startEdged, type EdgedSettings } from "#edge/edged";
+import { startEdged, type EdgedDeps, type EdgedSettings } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
 import type { Clock } from "#shared/clock";
+import type { EvictionConfig } from "#shared/config";
 import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
 import type { EdgeCatalog, PodName, PodVerdict } from "#shared/topics";
 import { responseTo, type NewMessage, type WireMessage } from "#shared/wire";
 import { overTheWire } from "./over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
+
+/** Without thresholds: pods are ended for their own limits only. */
+export const noEviction: EvictionConfig = {
+  hard: {},
+  soft: {},
+  softGraceMs: {},
+  minimumReclaim: {},
+  transitionMs: 300_000,
+  maxPodGraceSeconds: 0,
+};
 
 type Answer = (message: NewMessage) => unknown;
 
@@ -84,6 +95,7 @@ export class EdgedHarness implements AsyncDisposable {
     runtime: ContainerRuntime,
     clock: Clock,
     config: Partial<EdgedSettings> & { dataDir: string },
+    readLoad?: EdgedDeps["readLoad"],
   ): Promise<void> {
     const base: EdgedSettings = {
       nodeName: "edge-1",
@@ -101,10 +113,19 @@ export class EdgedHarness implements AsyncDisposable {
       clusterDns: [],
       clusterDomain: "cluster.local",
       allowedUnsafeSysctls: [],
+      // Whatever the machine of the tests runs short of.
+      eviction: noEviction,
+      reserved: [],
       relistMs: 1000,
       ...config,
     };
-    this.#edged = await startEdged(base, { port: this.bus.port("edged"), runtime, clock, log: this.log });
+    this.#edged = await startEdged(base, {
+      port: this.bus.port("edged"),
+      runtime,
+      clock,
+      log: this.log,
+      readLoad,
+    });
   }
 
   async stop(): Promise<void> {

@@ -7,6 +7,8 @@ import type {
   ContainerSummary,
   EngineInfo,
   CommandResult,
+  ContainerDiskUsage,
+  ContainerIdentity,
   ContainerUsage,
   ExecRequest,
   ExecStream,
@@ -57,6 +59,11 @@ export class FakeRuntime implements ContainerRuntime {
   strays: StrayContainer[] = [];
   /** What containers have used, by id. */
   readonly used = new Map<string, ContainerUsage>();
+  /** What containers take of the disk, by id. */
+  readonly onDisk = new Map<string, ContainerDiskUsage>();
+  /** Called when a container that runs is stopped. */
+  onStop: ((identity: ContainerIdentity, graceSeconds: number) => void) | undefined;
+  onRemove: (() => void) | undefined;
   calls = 0;
   #unreachable = false;
   #next = 1;
@@ -76,6 +83,11 @@ export class FakeRuntime implements ContainerRuntime {
 
   specs(): (ContainerSpec | SandboxSpec)[] {
     return [...this.#held.values()].map((one) => one.spec);
+  }
+
+  /** In the order of `specs`. */
+  ids(): string[] {
+    return [...this.#held.keys()];
   }
 
   /** Ends a container as if its process had exited. */
@@ -210,6 +222,11 @@ export class FakeRuntime implements ContainerRuntime {
     return this.used.get(id);
   }
 
+  async diskUsage(id: string): Promise<ContainerDiskUsage | undefined> {
+    this.#enter();
+    return this.#held.has(id) ? (this.onDisk.get(id) ?? { writableBytes: 0, logBytes: 0 }) : undefined;
+  }
+
   async start(id: string): Promise<void> {
     this.#enter();
     this.#begin(this.#require(id));
@@ -222,8 +239,10 @@ export class FakeRuntime implements ContainerRuntime {
     this.#hint(held, "start");
   }
 
-  async stop(id: string): Promise<void> {
+  async stop(id: string, graceSeconds = 0): Promise<void> {
     this.#enter();
+    const held = this.#held.get(id);
+    if (held?.details.phase === "running") this.onStop?.(held.details.identity, graceSeconds);
     if (this.#held.get(id)?.details.phase === "running") this.#end(id, 137);
   }
 
@@ -231,6 +250,7 @@ export class FakeRuntime implements ContainerRuntime {
     this.#enter();
     const held = this.#held.get(id);
     this.#held.delete(id);
+    this.onRemove?.();
     if (held) this.#hint(held, "destroy");
   }
 

@@ -1,3 +1,4 @@
 /** Whether a pod can run here: what it is made of, and what the node has left. */
 export { findMisplaced, roomRefusal, type Refusal } from "./refusal.ts";
 export { findUnusable } from "./usable.ts";
+export { pressureRefusal } from "./pressure.ts";

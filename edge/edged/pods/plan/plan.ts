@@ -21,7 +21,8 @@ export type Action =
   | { readonly kind: "wait"; readonly container: string; readonly untilMs: number };
 
 export type StopReason = "unhealthy" | "changed" | "sandbox" | "deadline" | "finished";
-export type PodOutcome = "running" | "finished" | "deadline";
+/** "ended": by this node, whatever its containers did. */
+export type PodOutcome = "running" | "finished" | "deadline" | "ended";
 
 export interface Plan {
   readonly outcome: PodOutcome;

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { qosClass } from "#internal/edge/edged/pods/status.ts";
+import { qosClass } from "#shared/scheduling";
 import type { Pod } from "#shared/kube";
 
 type Resources = { limits?: Record<string, string>; requests?: Record<string, string> };

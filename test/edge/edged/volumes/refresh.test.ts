@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Objects } from "#edge/edged/environment";
-import type { PodTokens } from "#edge/edged/tokens";
+import type { PodTokens } from "#edge/edged/environment/tokens";
 import { PodVolumes } from "#edge/edged/volumes";
 import type { Pod } from "#shared/kube";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { UsageStreams } from "#internal/edge/edged/usage/usage-streams.ts";
+import { UsageStreams } from "#internal/edge/edged/node/usage/usage-streams.ts";
 import { readBlocks, type ByteStream } from "#shared/streams";
 import { readUsage, usageService, type ContainerCounters, type UsageCounters } from "#shared/usage";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";

@@ -1,0 +1,239 @@
+import type { Clock } from "#shared/clock";
+import type { EvictionConfig, EvictionSignal } from "#shared/config";
+import { describeError, UnavailableError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import { isCriticalPod } from "#shared/scheduling";
+import type { PodEvent } from "#edge/edged/events";
+import type { MachineLoad } from "#edge/edged/node";
+import type { ActivePod } from "#edge/edged/pods";
+import { totalOf, type PodStorage } from "#edge/edged/node/usage";
+import { evicted, evictionMessage, type Shortage } from "./messages.ts";
+import { Pressure } from "./pressure.ts";
+import { rankPods, type PodUse } from "./ranking.ts";
+import { hasStorageLimits, StorageLimits } from "./storage-limits.ts";
+import {
+  isPassed,
+  observe,
+  resourceOf,
+  sharesDisk,
+  thresholdsOf,
+  type ReclaimedResource,
+  type Threshold,
+} from "./thresholds.ts";
+
+export interface EvictorDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly readLoad: () => Promise<MachineLoad>;
+  readonly pods: () => readonly ActivePod[];
+  readonly measureMemory: () => Promise<ContainerUse>;
+  readonly measureProcesses: () => Promise<ContainerUse>;
+  readonly measureStorage: (pod: ActivePod, signal: AbortSignal) => Promise<PodStorage>;
+  /** Removes what nobody needs from the disk of images and containers: dead containers, unused images. */
+  readonly reclaim: (signal: AbortSignal) => Promise<void>;
+  /** An Event of the Node. */
+  readonly record: (event: PodEvent) => void;
+  /** Conditions of the Node changed. */
+  readonly onChange: () => void;
+}
+
+/** What the running containers of pods use of something: by uid and name of the container. */
+export type ContainerUse = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** A few system calls; memory and disks fill within seconds. kubelet looks each 10 s. */
+const lookEveryMs = 3000;
+/** kubelet: podCleanupTimeout. */
+const longestEndMs = 30_000;
+/** kubelet: immediateEvictionGracePeriodSeconds. */
+const immediateSeconds = 1;
+
+/**
+ * Ends pods when the node runs short of memory, disk or processes, one at a time, and those that take more of the disk than
+ * they may: kubelet's eviction manager (pkg/kubelet/eviction).
+ */
+export class Evictor implements AsyncDisposable {
+  readonly #config: EvictionConfig;
+  readonly #deps: EvictorDeps;
+  readonly #pressure: Pressure;
+  readonly #limits: StorageLimits;
+  readonly #closed = new AbortController();
+  #running: Promise<void> | undefined;
+  /** What was last said about; not repeated with each look. */
+  #announced = "";
+
+  constructor(config: EvictionConfig, deps: EvictorDeps) {
+    const { clock, measureStorage } = deps;
+    this.#config = config;
+    this.#deps = deps;
+    this.#pressure = new Pressure(thresholdsOf(config), config.transitionMs);
+    const measure = (pod: ActivePod): Promise<PodStorage> => measureStorage(pod, this.#closed.signal);
+    this.#limits = new StorageLimits({ clock, measure });
+  }
+
+  /** Types of the Node's conditions of pressure that are True. */
+  get pressures(): readonly string[] {
+    return this.#pressure.conditions;
+  }
+
+  /** Looks once; from then on in intervals, and ends pods where it has to. */
+  async start(): Promise<void> {
+    await this.#look();
+    this.#running = this.#loop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    const { signal } = this.#closed;
+    while (!signal.aborted) {
+      try {
+        // After an end there may be more to free, or nothing: that shows at once.
+        if (!(await this.#pass())) await this.#deps.clock.sleep(lookEveryMs, { signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        const level = error instanceof UnavailableError ? "debug" : "warn";
+        this.#deps.log[level]("cannot look for pods to evict", { error: describeError(error) });
+        await this.#deps.clock.sleep(lookEveryMs, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** @returns whether a pod was ended */
+  async #pass(): Promise<boolean> {
+    await this.#look();
+    const [threshold] = this.#pressure.due;
+    // A disk that is full is not measured at leisure first.
+    if (threshold && (await this.#relieve(threshold))) return true;
+    if (threshold) return this.#enforceLimits();
+    this.#announced = "";
+    return this.#enforceLimits();
+  }
+
+  async #look(): Promise<void> {
+    const { clock, log, readLoad, onChange } = this.#deps;
+    const before = this.#pressure.conditions.join(" ");
+    const observations = observe(await readLoad());
+    this.#pressure.observe(observations, clock.monotonicMs());
+    const now = this.#pressure.conditions.join(" ");
+    if (now !== before) {
+      log[now === "" ? "info" : "warn"]("pressure on the node changed", { conditions: now || "none" });
+      onChange();
+    }
+  }
+
+  async #enforceLimits(): Promise<boolean> {
+    const over = await this.#limits.find(this.#deps.pods().filter(({ pod }) => hasStorageLimits(pod)));
+    const ended = over.filter(({ pod }) => !isCriticalPod(pod.pod));
+    await Promise.all(
+      ended.map(({ pod, message }) =>
+        this.#end(pod, { message, graceSeconds: immediateSeconds, isDisruption: false }),
+      ),
+    );
+    return ended.length > 0;
+  }
+
+  /** Frees what nobody needs, then ends one pod. @returns whether it did */
+  async #relieve(threshold: Threshold): Promise<boolean> {
+    const resource = resourceOf(threshold.signal);
+    this.#announce(threshold, resource);
+    const load = await this.#deps.readLoad();
+    const isShared = sharesDisk(load);
+    if (isShared || threshold.signal.startsWith("imagefs.")) {
+      await this.#reclaim();
+      if (!isPassed(threshold, observe(await this.#deps.readLoad()), true)) return false;
+    }
+    const observation = observe(load).get(threshold.signal);
+    return this.#endOne({ resource, threshold, observation }, isShared);
+  }
+
+  /** What nobody needs goes before pods do. */
+  async #reclaim(): Promise<void> {
+    const { signal } = this.#closed;
+    try {
+      await this.#deps.reclaim(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#deps.log.debug("cannot reclaim disk space", { error: describeError(error) });
+    }
+  }
+
+  async #endOne(shortage: Shortage, isShared: boolean): Promise<boolean> {
+    const { resource, threshold } = shortage;
+    const pods = this.#deps.pods().filter(({ pod }) => !isCriticalPod(pod));
+    const used = await this.#measure(resource, pods, isShared ? undefined : threshold.signal);
+    const useOf = ({ pod }: ActivePod): PodUse => totalUse(resource, used.get(pod.metadata.uid ?? ""));
+    const [first] = rankPods(pods, resource, useOf);
+    if (!first) {
+      this.#sayOnce(`nothing for ${threshold.signal}`, "no pod can be evicted", { signal: threshold.signal });
+      return false;
+    }
+    // Of what is counted in pieces kubelet's message says nothing.
+    const isSize = resource === "memory" || resource === "ephemeral-storage";
+    const containers =
+      (isSize ? used.get(first.pod.metadata.uid ?? "") : undefined) ?? new Map<string, number>();
+    const message = evictionMessage(first.pod, shortage, containers);
+    const graceSeconds = threshold.isHard ? immediateSeconds : this.#config.maxPodGraceSeconds;
+    await this.#end(first, { message, graceSeconds, isDisruption: true });
+    return true;
+  }
+
+  /**
+   * By uid, and in it by container; volumes count under a name that no container has. `signal`: what is measured is on that
+   * disk alone, where images have one of their own.
+   */
+  async #measure(
+    resource: ReclaimedResource,
+    pods: readonly ActivePod[],
+    signal: EvictionSignal | undefined,
+  ): Promise<ContainerUse> {
+    const { measureMemory, measureProcesses, measureStorage } = this.#deps;
+    if (resource === "memory") return measureMemory();
+    if (resource === "pids") return measureProcesses();
+    const all = new Map<string, ReadonlyMap<string, number>>();
+    for (const one of pods) {
+      const used = await measureStorage(one, this.#closed.signal);
+      const volumes = totalOf({ containers: new Map(), volumes: used.volumes });
+      const parts = [
+        ...(signal?.startsWith("nodefs.") === true ? [] : used.containers),
+        ...(signal?.startsWith("imagefs.") === true ? [] : [["/volumes", volumes] as const]),
+      ];
+      all.set(one.pod.metadata.uid ?? "", new Map(parts));
+    }
+    return all;
+  }
+
+  async #end(
+    pod: ActivePod,
+    ending: { readonly message: string; readonly graceSeconds: number; readonly isDisruption: boolean },
+  ): Promise<void> {
+    const { clock } = this.#deps;
+    const { signal } = this.#closed;
+    const ended = pod.end({ reason: evicted, ...ending });
+    const waited = new AbortController();
+    const limit = clock.sleep(longestEndMs, { signal: AbortSignal.any([signal, waited.signal]) });
+    await Promise.race([ended, limit.catch(() => undefined)]);
+    waited.abort();
+  }
+
+  #announce({ signal }: Threshold, resource: ReclaimedResource): void {
+    const isNew = this.#sayOnce(`reclaim for ${signal}`, "an eviction threshold is passed", { signal });
+    const message = `Attempting to reclaim ${resource}`;
+    if (isNew) this.#deps.record({ type: "Warning", reason: "EvictionThresholdMet", message });
+  }
+
+  #sayOnce(key: string, text: string, fields: Readonly<Record<string, string>>): boolean {
+    if (this.#announced.includes(key)) return false;
+    this.#announced += `${key}\n`;
+    this.#deps.log.warn(text, fields);
+    return true;
+  }
+}
+
+function totalUse(resource: ReclaimedResource, used: ReadonlyMap<string, number> | undefined): PodUse {
+  const total = used && [...used.values()].reduce((sum, amount) => sum + amount, 0);
+  if (resource === "memory") return { memoryBytes: total };
+  return resource === "pids" ? { processes: total } : { diskBytes: total };
+}

@@ -1,0 +1,165 @@
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import type { EvictionConfig } from "#shared/config";
+import type { Logger } from "#shared/log";
+import type { EdgeCatalog } from "#shared/topics";
+import type { NodeApiFacts } from "#edge/edged/environment";
+import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
+import type { MachineLoad, NodeAgentConfig } from "#edge/edged/node";
+import type { PodsConfig } from "#edge/edged/pods";
+import { EventRecorder } from "#edge/edged/events";
+import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
+import type { NodeResources } from "#edge/edged/node";
+import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
+import { measure, measureStorage } from "#edge/edged/node/usage";
+import { findMisplaced, Pods } from "#edge/edged/pods";
+import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
+import type { ContainerCounters } from "#shared/usage";
+
+/** `edged.*` of the config file, and the identity of the node. */
+export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
+  /** Address of the node; that of the interface, or of the default route, when undefined. */
+  readonly nodeIp: string | undefined;
+  readonly interfaceName: string | undefined;
+  readonly maxPods: number;
+  readonly eviction: EvictionConfig;
+  /** What pods may not use: quantities by resource. */
+  readonly reserved: readonly Readonly<Record<string, string>>[];
+}
+
+export type EdgedPort = Port<
+  EdgeCatalog,
+  "pod.status" | "event.recorded",
+  "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
+  "pod.changed" | "config.changed" | "link.changed",
+  "pod.stream" | "usage.stream" | "usage.measure" | "volume.remove"
+>;
+
+export interface EdgedDeps {
+  readonly port: EdgedPort;
+  /** Owned by the caller: not disposed with edged. */
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The Kubernetes API on this node, for pods. */
+  readonly nodeApi?: NodeApiFacts | undefined;
+  /** What the machine has left; read from its kernel unless given. */
+  readonly readLoad?: ((dataDir: string) => MachineLoad) | undefined;
+}
+
+export interface Parts {
+  readonly agent: NodeAgent;
+  readonly pods: Pods;
+  readonly unknown: UnknownPods;
+  readonly evictor: Evictor;
+}
+
+/** The parts of edged, wired to each other; nothing runs yet. */
+export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pinsDir: string }): Parts {
+  const { port, runtime, clock, log } = deps;
+  const { nodeName, dataDir, nodeIp, interfaceName } = config;
+  let hostIp: string | undefined;
+  const address = (): string => nodeIp || (hostIp ??= readAddress(interfaceName));
+  const recorder = new EventRecorder({
+    nodeName,
+    clock,
+    emit: (event) => void port.emit("event.recorded", { event }),
+  });
+  const unknown = new UnknownPods({
+    runtime,
+    clock,
+    log,
+    dataDir,
+    confirm: (pod) => port.ask("pod.confirm", pod),
+    isKnown: (uid) => pods.has(uid),
+    onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
+  });
+  const resources = resourcesOf(config, deps);
+  const evictor = makeEvictor(config, deps, {
+    pods: () => pods.active(),
+    reclaim: () => pods.reclaim(),
+    record: (event) => recorder.recordNode(event),
+    onChange: () => agent.wake(),
+  });
+  const agent = new NodeAgent(config, {
+    runtime,
+    clock,
+    log,
+    machine: readMachine(),
+    resources: () => resources,
+    pressures: () => evictor.pressures,
+    address,
+    requestNode: (request) => port.ask("cloud.node", request),
+    requestLease: (request) => port.ask("cloud.lease", request),
+  });
+  const pods = new Pods(config, {
+    ...deps,
+    recorder,
+    address,
+    allocatable: resources.allocatable,
+    pressures: () => evictor.pressures,
+    findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
+    onListed: (list) => unknown.look(list),
+  });
+  return { agent, pods, unknown, evictor };
+}
+
+function resourcesOf(config: EdgedSettings, deps: EdgedDeps): NodeResources {
+  const { dataDir, maxPods, reserved, eviction } = config;
+  const load = (deps.readLoad ?? readLoad)(dataDir);
+  const kept = {
+    memoryBytes: hardBytes(eviction, "memory.available", load.memoryBytes),
+    diskBytes: hardBytes(eviction, "nodefs.available", load.disk.capacityBytes),
+  };
+  return nodeResources({ machine: readMachine(), load, maxPods, reserved, kept });
+}
+
+function makeEvictor(
+  { dataDir, eviction }: EdgedSettings,
+  { runtime, clock, log, readLoad: read = readLoad }: EdgedDeps,
+  others: Pick<ConstructorParameters<typeof Evictor>[1], "pods" | "reclaim" | "record" | "onChange">,
+): Evictor {
+  const use = async (amountOf: (one: ContainerCounters) => number | undefined): Promise<ContainerUse> => {
+    const { containers } = await measure({ runtime, clock });
+    return useOf(containers, amountOf);
+  };
+  const watchesImages = Object.keys({ ...eviction.hard, ...eviction.soft }).some((one) =>
+    one.startsWith("imagefs"),
+  );
+  return new Evictor(eviction, {
+    clock,
+    log,
+    ...others,
+    readLoad: async () => {
+      const load = read(dataDir);
+      return watchesImages && !load.images ? { ...load, images: await imageDisk(runtime) } : load;
+    },
+    measureMemory: () => use(({ workingSetBytes }) => workingSetBytes),
+    measureProcesses: () => use(({ processes }) => processes),
+    measureStorage: (pod, signal) => measureStorage(pod, { runtime, signal }),
+  });
+}
+
+/** Where images are; undefined while the engine cannot be asked, or is another machine's. */
+async function imageDisk(runtime: ContainerRuntime): Promise<FileSystemUsage | undefined> {
+  try {
+    return await runtime.imageFs();
+  } catch {
+    // The engine is away: what it keeps cannot be removed either.
+    return undefined;
+  }
+}
+
+function useOf(
+  containers: readonly ContainerCounters[],
+  amountOf: (one: ContainerCounters) => number | undefined,
+): ContainerUse {
+  const pods = new Map<string, Map<string, number>>();
+  for (const one of containers) {
+    const amount = amountOf(one);
+    if (amount === undefined) continue;
+    const pod = pods.get(one.podUid) ?? new Map<string, number>();
+    pods.set(one.podUid, pod.set(one.container, amount));
+  }
+  return pods;
+}
