@@ -53,6 +53,7 @@ async function running(over: Partial<Container>, graceSeconds: number) {
     env: new Map<string, string>(),
     mounts: [],
     imageUser: "",
+    limits: { memoryBytes: 2 ** 30, processes: undefined },
   } as const;
   const id = await runtime.create(
     containerSpec(pod, container, { ...given, sandboxId: sandbox.id, security }),
