@@ -5,10 +5,11 @@ import type { Logger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/topics";
 import type { NodeApiFacts } from "#edge/edged/environment";
 import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
-import type { Machine, MachineLoad, NodeAgentConfig, NodeResources } from "#edge/edged/node";
+import type { MachineLoad, NodeAgentConfig } from "#edge/edged/node";
 import type { PodsConfig } from "#edge/edged/pods";
 import { EventRecorder } from "#edge/edged/events";
 import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
+import type { NodeResources } from "#edge/edged/node";
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
 import { measure, measureStorage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
@@ -73,8 +74,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     isKnown: (uid) => pods.has(uid),
     onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
   });
-  const machine = readMachine();
-  const resources = resourcesOf(config, deps, machine);
+  const resources = resourcesOf(config, deps);
   const evictor = makeEvictor(config, deps, {
     pods: () => pods.active(),
     reclaim: () => pods.reclaim(),
@@ -85,7 +85,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     runtime,
     clock,
     log,
-    machine,
+    machine: readMachine(),
     resources: () => resources,
     pressures: () => evictor.pressures,
     address,
@@ -97,7 +97,6 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     recorder,
     address,
     allocatable: resources.allocatable,
-    memoryBytes: machine.memoryBytes,
     pressures: () => evictor.pressures,
     findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
     onListed: (list) => unknown.look(list),
@@ -105,14 +104,14 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
   return { agent, pods, unknown, evictor };
 }
 
-function resourcesOf(config: EdgedSettings, deps: EdgedDeps, machine: Machine): NodeResources {
+function resourcesOf(config: EdgedSettings, deps: EdgedDeps): NodeResources {
   const { dataDir, maxPods, reserved, eviction } = config;
   const load = (deps.readLoad ?? readLoad)(dataDir);
   const kept = {
     memoryBytes: hardBytes(eviction, "memory.available", load.memoryBytes),
     diskBytes: hardBytes(eviction, "nodefs.available", load.disk.capacityBytes),
   };
-  return nodeResources({ machine, load, maxPods, reserved, kept });
+  return nodeResources({ machine: readMachine(), load, maxPods, reserved, kept });
 }
 
 function makeEvictor(

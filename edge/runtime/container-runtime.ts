@@ -58,9 +58,11 @@ export interface ContainerService {
 }
 
 export interface EngineInfo {
-  /** "docker" */
+  /** "docker", "containerd", "cri-o" */
   readonly name: string;
   readonly version: string;
+  /** Why it cannot run pods although it answers; its network is not ready, say. */
+  readonly problem?: string;
 }
 
 /** "created": created and never started. */
@@ -79,9 +81,13 @@ export interface StrayContainer extends ContainerSummary {
 }
 
 export interface ContainerDetails extends ContainerSummary {
+  /** Its id with that of the engine, as pods show it: "docker://<id>" */
+  readonly uri: string;
   readonly image: string;
   /** "sha256:…" */
   readonly imageId: string;
+  /** As pods show it: "docker://sha256:…", or with the CRI a name with a digest. */
+  readonly imageRef: string;
   readonly pid: number;
   readonly startedAtMs: number | undefined;
   readonly finishedAtMs: number | undefined;

@@ -35,6 +35,7 @@ export type {
   PodNetwork,
   PortBinding,
   SandboxSpec,
+  SeccompProfile,
 } from "./specs.ts";
 export type {
   AttachRequest,

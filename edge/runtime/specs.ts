@@ -23,6 +23,10 @@ export interface SandboxSpec {
   readonly sysctls: Readonly<Record<string, string>>;
   /** Whether the pod shares the host's IPC namespace. */
   readonly hostIpc: boolean;
+  /** Whose processes the containers see: their own, those of the pod, or the host's. */
+  readonly pid: "container" | "pod" | "host";
+  /** Whether one of the containers is privileged: engines of the CRI run none in a sandbox that is not. */
+  readonly privileged: boolean;
 }
 
 /** How a pod reaches the network: in the host's, or in one of its own that the sandbox holds. */
@@ -53,6 +57,8 @@ export interface Mount {
 /** A container that joins the network of the sandbox `identity.sandboxId`: CRI's ContainerConfig. */
 export interface ContainerSpec {
   readonly identity: ContainerIdentity;
+  /** That of its sandbox, as it was run: the CRI asks for it again. */
+  readonly sandbox: SandboxSpec;
   readonly image: string;
   /** Absent: the image's own. */
   readonly command?: readonly string[];
@@ -74,17 +80,22 @@ export interface ContainerSpec {
   readonly nanoCpus?: number;
   readonly memoryBytes?: number;
   readonly oomScoreAdj?: number;
-  /** Processes and threads at most. */
-  readonly pidsLimit?: number;
   readonly privileged: boolean;
   readonly readOnlyRoot: boolean;
   readonly noNewPrivileges: boolean;
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];
-  /** "unconfined", or the text of a profile; absent: the engine's own profile. */
-  readonly seccomp?: string;
+  /** Absent: the engine's own profile. */
+  readonly seccomp?: "unconfined" | SeccompProfile;
   /** "unconfined", or the name of a loaded profile; absent: the engine's own profile. */
   readonly appArmor?: string;
   /** "user:…", "role:…", "type:…" and "level:…" of SELinux. */
   readonly selinux?: readonly string[];
+}
+
+/** A seccomp profile of this node: some engines take its text, others read the file. */
+export interface SeccompProfile {
+  readonly path: string;
+  /** JSON */
+  readonly text: string;
 }

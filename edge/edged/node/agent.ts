@@ -67,9 +67,9 @@ export class NodeAgent implements AsyncDisposable {
   readonly #lease: NodeLease;
   #reported: { readonly text: string; readonly atMs: number } | undefined;
   #status: NodeStatus | undefined;
-  #engineVersion = "docker://unknown";
+  #engineVersion = "unknown";
   #images: readonly Image[] = [];
-  #engineFault: string | undefined;
+  #engineProblem: NodeInput["engineProblem"];
   #dirty = false;
   #running: Promise<void> | undefined;
   #timer: Disposable | undefined;
@@ -156,24 +156,23 @@ export class NodeAgent implements AsyncDisposable {
       const info = await runtime.info({ signal: this.#closed.signal });
       this.#engineVersion = `${info.name}://${info.version.replace(/\+.*$/, "")}`;
       this.#images = await runtime.listImages();
-      this.#engineFault = undefined;
+      this.#engineProblem = info.problem === undefined ? undefined : notReady(info.problem);
     } catch (error) {
       this.#closed.signal.throwIfAborted();
-      this.#engineFault = describeError(error);
+      this.#engineProblem = { reason: "ContainerRuntimeDown", message: describeError(error) };
     }
     this.#status = nodeStatus(this.#input(clock.nowMs()));
   }
 
   #input(nowMs: number): NodeInput {
     const { nodeName, version, readOnlyPort } = this.#config;
-    const problem = this.#engineFault;
     return {
       nodeName,
       address: this.#deps.address(),
       machine: this.#deps.machine,
       resources: this.#deps.resources(),
       pressures: this.#deps.pressures(),
-      engineProblem: problem === undefined ? undefined : { reason: "ContainerRuntimeDown", message: problem },
+      engineProblem: this.#engineProblem,
       cloudDatabase: this.#cloudDatabase,
       engineVersion: this.#engineVersion,
       kubeletVersion: version,
@@ -249,6 +248,11 @@ export class NodeAgent implements AsyncDisposable {
     if (answer.object?.metadata?.labels) this.#node = answer.object;
     return answer;
   }
+}
+
+/** kubelet's reason for what the engine says itself. */
+function notReady(message: string): NodeInput["engineProblem"] {
+  return { reason: "KubeletNotReady", message };
 }
 
 function refusal(what: string, status: Status | undefined): AppError {

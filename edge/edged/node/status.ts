@@ -10,7 +10,7 @@ export interface NodeInput {
   readonly resources: NodeResources;
   /** What the node runs short of: types of conditions that are True, e.g. "MemoryPressure". */
   readonly pressures: readonly string[];
-  /** Why no container can be run now; undefined when the engine answers. */
+  /** Why no container can be run now; undefined when the engine answers and has nothing against it. */
   readonly engineProblem: { readonly reason: string; readonly message: string } | undefined;
   /** Whether the cloud has another database than this node knows; undefined when it never had. */
   readonly cloudDatabase?: { readonly held: boolean; readonly message: string } | undefined;

@@ -1,8 +1,9 @@
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
+import { qosClass } from "#shared/scheduling";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
-import { oomScoreAdj, sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
+import { sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
 
 export interface ClusterDns {
   readonly servers: readonly string[];
@@ -25,6 +26,8 @@ export function sandboxSpec(pod: Pod, options: SandboxOptions): SandboxSpec {
       ? { kind: "host" }
       : { kind: "own", hostname: hostnameOf(pod), ports: portsOf(pod) },
     hostIpc: spec.hostIPC ?? false,
+    pid: pidOf(pod),
+    privileged: hasPrivileged(pod),
     ...(dns && !spec.hostNetwork ? { dns } : {}),
     sysctls: sysctlsOf(pod, options.security.allowedUnsafeSysctls),
   };
@@ -34,6 +37,7 @@ export interface ContainerOptions {
   readonly role: Role;
   readonly attempt: number;
   readonly sandboxId: string;
+  readonly sandbox: SandboxSpec;
   /** Id of the container whose processes it sees. */
   readonly targetId?: string | undefined;
   readonly env: ReadonlyMap<string, string>;
@@ -41,19 +45,11 @@ export interface ContainerOptions {
   readonly security: NodeSecurity;
   /** The user the image names. */
   readonly imageUser: string;
-  readonly limits: NodeLimits;
-}
-
-/** What the node has, and what it allows each container. */
-export interface NodeLimits {
-  readonly memoryBytes: number;
-  /** Processes and threads; undefined: as many as the engine allows. */
-  readonly processes: number | undefined;
 }
 
 /** One container of a pod, joined to its sandbox. */
 export function containerSpec(pod: Pod, container: Container, options: ContainerOptions): ContainerSpec {
-  const { role, attempt, sandboxId, env, mounts, imageUser, security: node } = options;
+  const { role, attempt, sandboxId, sandbox, env, mounts, imageUser, security: node } = options;
   const expanded = (texts: readonly string[]): string[] => texts.map((text) => expand(text, env));
   return {
     identity: {
@@ -61,6 +57,7 @@ export function containerSpec(pod: Pod, container: Container, options: Container
       specHash: specHash(container),
       sandboxId,
     },
+    sandbox,
     image: container.image ?? "",
     ...(container.command?.length ? { command: expanded(container.command) } : {}),
     ...(container.args?.length ? { args: expanded(container.args) } : {}),
@@ -72,8 +69,7 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     ipc: pod.spec.hostIPC ? "host" : "pod",
     pid: options.targetId === undefined ? pidOf(pod) : { ofContainer: options.targetId },
     mounts,
-    ...resourcesOf(container),
-    ...limitsOf(pod, container, options.limits),
+    ...resourcesOf(pod, container),
     ...securityOf(pod, container, { imageUser, node }),
   };
 }
@@ -139,22 +135,22 @@ function formatOption({ name, value }: { readonly name?: string; readonly value?
   return value === undefined ? (name ?? "") : `${name}:${value}`;
 }
 
-function pidOf({ spec }: Pod): ContainerSpec["pid"] {
+function pidOf({ spec }: Pod): SandboxSpec["pid"] {
   if (spec.hostPID) return "host";
   return spec["shareProcessNamespace"] === true ? "pod" : "container";
 }
 
-function limitsOf(
-  pod: Pod,
-  container: Container,
-  { memoryBytes, processes }: NodeLimits,
-): Pick<ContainerSpec, "oomScoreAdj" | "pidsLimit"> {
-  const score = { oomScoreAdj: oomScoreAdj(pod, container, memoryBytes) };
-  return processes === undefined ? score : { ...score, pidsLimit: processes };
+function hasPrivileged({ spec }: Pod): boolean {
+  const { containers, initContainers = [], ephemeralContainers = [] } = spec;
+  const all = [...containers, ...initContainers, ...ephemeralContainers];
+  return all.some((one) => one.securityContext?.privileged === true);
 }
 
 /** As kubelet's MilliCPUToShares: a core is 1024 shares, at least 2. */
-function resourcesOf(container: Container): Pick<ContainerSpec, "cpuShares" | "nanoCpus" | "memoryBytes"> {
+function resourcesOf(
+  pod: Pod,
+  container: Container,
+): Pick<ContainerSpec, "cpuShares" | "nanoCpus" | "memoryBytes" | "oomScoreAdj"> {
   const { limits, requests } = container.resources ?? {};
   const cpuLimit = quantityNumber(limits?.["cpu"]);
   const cpuRequest = quantityNumber(requests?.["cpu"]) ?? cpuLimit ?? 0;
@@ -163,5 +159,6 @@ function resourcesOf(container: Container): Pick<ContainerSpec, "cpuShares" | "n
     cpuShares: Math.max(2, Math.floor(cpuRequest * 1024)),
     ...(cpuLimit ? { nanoCpus: Math.max(1e7, Math.round(cpuLimit * 1e9)) } : {}),
     ...(memory ? { memoryBytes: Math.round(memory) } : {}),
+    oomScoreAdj: { Guaranteed: 0, Burstable: 500, BestEffort: 1000 }[qosClass(pod)],
   };
 }

@@ -50,6 +50,13 @@ export class PodContainers {
     await (identity.role === "sandbox" ? this.#runtime.removeSandbox(id) : this.#runtime.remove(id));
   }
 
+  /** The same with several, sandboxes last: an engine may remove the containers of a sandbox with it. */
+  async removeAll(targets: readonly ContainerDetails[]): Promise<void> {
+    const isSandbox = ({ identity }: ContainerDetails): boolean => identity.role === "sandbox";
+    await Promise.all(targets.filter((one) => !isSandbox(one)).map((one) => this.remove(one)));
+    await Promise.all(targets.filter(isSandbox).map((one) => this.remove(one)));
+  }
+
   /** Something happened to a container: the next observation inspects it. */
   invalidate(id: string): void {
     this.#stale.add(id);

@@ -123,7 +123,7 @@ function imageFields(
   latest: ContainerDetails | undefined,
 ): Pick<ContainerStatus, "image" | "imageID" | "containerID"> {
   if (!latest) return { image: container.image ?? "", imageID: "" };
-  return { image: latest.image, imageID: `docker://${latest.imageId}`, containerID: `docker://${latest.id}` };
+  return { image: latest.image, imageID: latest.imageRef, containerID: latest.uri };
 }
 
 function stateOf(
@@ -173,7 +173,7 @@ function terminated(input: StatusInput, ended: ContainerDetails): ContainerState
       ...(message === undefined ? {} : { message }),
       startedAt: rfc3339(ended.startedAtMs ?? 0),
       finishedAt: rfc3339(ended.finishedAtMs ?? 0),
-      containerID: `docker://${ended.id}`,
+      containerID: ended.uri,
     },
   };
 }

@@ -166,7 +166,10 @@ export class PodWorker implements AsyncDisposable {
     }
     const isLatest = (one: ContainerDetails): boolean => historyOf(all, one.identity.container)[0] === one;
     const old = all.filter((one) => one.phase === "exited" && !isLatest(one));
-    await Promise.all(old.map((one) => this.#state.containers.remove(one)));
+    // The last run of a container may be in an old sandbox, and goes with it.
+    const isKept = ({ id }: ContainerDetails): boolean =>
+      all.some((one) => one.identity.sandboxId === id && isLatest(one));
+    await this.#state.containers.removeAll(old.filter((one) => !isKept(one)));
   }
 
   /** The desired pod; undefined when it is to be removed. */
@@ -298,7 +301,7 @@ export class PodWorker implements AsyncDisposable {
   /** Its files were the reason, or may be needed by others: kubelet removes those of an evicted pod at once. */
   async #removeRest(): Promise<void> {
     const { containers } = this.#state;
-    await Promise.all(containers.all.map((one) => containers.remove(one)));
+    await containers.removeAll(containers.all);
     this.#volumes.stale();
     if (existsSync(dirname(this.#deps.podDir))) removePodDir(this.#deps.podDir);
   }
@@ -363,7 +366,7 @@ export class PodWorker implements AsyncDisposable {
     await this.#stopAll("deleted");
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
-    await Promise.all(containers.all.map((one) => containers.remove(one)));
+    await containers.removeAll(containers.all);
     removePodDir(podDir);
     await this.#deps.onGone(this.#state.pod);
     this.#dirty = false;

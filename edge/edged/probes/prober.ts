@@ -159,9 +159,9 @@ export function probeTargets(
   const ready = (known.status?.containerStatuses ?? [])
     .filter((one) => one.ready)
     .map((one) => one.containerID);
-  return running.flatMap(({ id, identity, startedAtMs }) => {
+  return running.flatMap(({ id, uri, identity, startedAtMs }) => {
     const container = all.find((one) => one.name === identity.container);
-    const wasReady = ready.includes(`docker://${id}`);
+    const wasReady = ready.includes(uri);
     return container ? [{ id, container, ip: known.ip, startedAtMs: startedAtMs ?? 0, wasReady }] : [];
   });
 }

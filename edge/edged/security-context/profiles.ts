@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeError } from "#shared/errors";
 import type { Container, Pod, SecurityProfile } from "#shared/kube";
+import type { ContainerSpec, SeccompProfile } from "#edge/runtime";
 import { SecurityError, unserved } from "./refusal.ts";
 
 const appArmorSwitch = "/sys/module/apparmor/parameters/enabled";
@@ -12,10 +13,10 @@ export function hasAppArmor(): boolean {
 }
 
 /**
- * The seccomp profile for the engine: "unconfined", the text of a profile, or undefined for the engine's own, which also
- * applies to pods without one. Profiles of type Localhost are read from `dir`. @throws SecurityError as kubelet refuses
+ * The seccomp profile for the engine; undefined for the engine's own, which also applies to pods without one. Profiles of type
+ * Localhost are read from `dir`. @throws SecurityError as kubelet refuses
  */
-export function seccompOf(pod: Pod, container: Container, dir: string): string | undefined {
+export function seccompOf(pod: Pod, container: Container, dir: string): ContainerSpec["seccomp"] {
   const profile = container.securityContext?.seccompProfile ?? pod.spec.securityContext?.seccompProfile;
   if (profile === undefined || profile.type === "RuntimeDefault") return undefined;
   if (profile.type === "Unconfined") return "unconfined";
@@ -23,12 +24,12 @@ export function seccompOf(pod: Pod, container: Container, dir: string): string |
   return readProfile(dir, profile.localhostProfile ?? "");
 }
 
-function readProfile(dir: string, name: string): string {
+function readProfile(dir: string, name: string): SeccompProfile {
   if (name === "" || name.startsWith("/") || name.includes("\0") || name.split("/").includes(".."))
     throw unserved(`invalid seccomp profile name ${quoted(name)}: it must be a path below ${dir}`);
   const path = join(dir, name);
   try {
-    return JSON.stringify(JSON.parse(readFileSync(path, "utf8")));
+    return { path, text: JSON.stringify(JSON.parse(readFileSync(path, "utf8"))) };
   } catch (error) {
     throw new SecurityError(
       "CreateContainerError",

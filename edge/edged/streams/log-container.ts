@@ -52,7 +52,7 @@ function statusOf(status: PodStatus | undefined, container: string): ContainerSt
   return all.find(({ name }) => name === container);
 }
 
-/** "docker://…" */
+/** Without the engine: "docker://…" */
 function engineId(containerId: string): string {
   return containerId.slice(containerId.indexOf("://") + "://".length);
 }

@@ -105,7 +105,10 @@ export class UnknownPods implements AsyncDisposable {
       containers: containers.length,
       why,
     });
-    await Promise.all(containers.map((one) => stopAndRemove(runtime, one)));
+    const found = Map.groupBy(containers, ({ identity }) => identity.role === "sandbox");
+    // An engine may end containers at once with their sandbox: they have time to end first.
+    for (const targets of [found.get(false) ?? [], found.get(true) ?? []])
+      await Promise.all(targets.map((one) => stopAndRemove(runtime, one)));
     onRemoved(pod, containers.length, why);
   }
 

@@ -130,7 +130,6 @@ function resourcesOf(spec: ContainerSpec): HostConfig {
     ...(spec.nanoCpus === undefined ? {} : { NanoCpus: spec.nanoCpus }),
     ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
     ...(spec.oomScoreAdj === undefined ? {} : { OomScoreAdj: spec.oomScoreAdj }),
-    ...(spec.pidsLimit === undefined ? {} : { PidsLimit: spec.pidsLimit }),
   };
 }
 
@@ -143,11 +142,16 @@ function securityOf(spec: ContainerSpec): HostConfig {
     GroupAdd: [...spec.supplementalGroups],
     SecurityOpt: [
       ...(spec.noNewPrivileges ? ["no-new-privileges"] : []),
-      ...(spec.seccomp === undefined ? [] : [`seccomp=${spec.seccomp}`]),
+      ...seccompOf(spec),
       ...(spec.appArmor === undefined ? [] : [`apparmor=${spec.appArmor}`]),
       ...(spec.selinux ?? []).map((label) => `label=${label}`),
     ],
   };
+}
+
+function seccompOf({ seccomp }: ContainerSpec): string[] {
+  if (seccomp === undefined) return [];
+  return [`seccomp=${seccomp === "unconfined" ? seccomp : seccomp.text}`];
 }
 
 function portKey(port: PortBinding): string {

@@ -14,8 +14,17 @@ const identity: ContainerIdentity = {
   sandboxId: "s",
   graceSeconds: 30,
 };
+const sandbox: SandboxSpec = {
+  identity: { ...identity, container: "POD", role: "sandbox", specHash: "", sandboxId: "" },
+  network: { kind: "own", hostname: "web", ports: [] },
+  sysctls: {},
+  hostIpc: false,
+  pid: "container",
+  privileged: false,
+};
 const container: ContainerSpec = {
   identity,
+  sandbox,
   image: "app:1",
   env: [],
   supplementalGroups: [],
@@ -30,12 +39,6 @@ const container: ContainerSpec = {
   noNewPrivileges: false,
   capAdd: [],
   capDrop: [],
-};
-const sandbox: SandboxSpec = {
-  identity: { ...identity, container: "POD", role: "sandbox", specHash: "", sandboxId: "" },
-  network: { kind: "own", hostname: "web", ports: [] },
-  sysctls: {},
-  hostIpc: false,
 };
 
 test("a container has kubelet's name and joins network and IPC of its sandbox", () => {

@@ -36,6 +36,8 @@ export class PodUnderTest implements AsyncDisposable {
       network: { kind: "own", hostname: "web", ports: [] },
       sysctls: {},
       hostIpc: false,
+      pid: "container",
+      privileged: false,
       ...over,
     };
   }
@@ -44,6 +46,7 @@ export class PodUnderTest implements AsyncDisposable {
     const sandboxId = await this.#sandbox();
     return {
       identity: this.identity(container, "container", sandboxId),
+      sandbox: this.sandboxSpec(),
       image: this.#image,
       command: ["sleep", "1000"],
       env: [],

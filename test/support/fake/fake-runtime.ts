@@ -203,6 +203,8 @@ export class FakeRuntime implements ContainerRuntime {
     this.#next += 1;
     const details: ContainerDetails = {
       id,
+      uri: `docker://${id}`,
+      imageRef: `docker://${known.imageId}`,
       identity: spec.identity,
       phase: "created",
       pid: 0,

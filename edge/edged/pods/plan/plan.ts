@@ -74,7 +74,10 @@ function isFinished(pod: Pod, containers: readonly ContainerDetails[]): boolean 
 function planSandbox({ containers, memory, nowMs }: PlanInput): Action[] {
   const sandboxes = historyOf(containers, sandboxName);
   const current = currentSandbox(containers);
-  const stale = sandboxes.filter((one) => one !== current);
+  // As kubelet: a sandbox is removed after its containers, whose logs and ends are shown until others have taken their place.
+  const isEmpty = ({ id }: ContainerDetails): boolean =>
+    !containers.some((one) => one.identity.sandboxId === id);
+  const stale = sandboxes.filter((one) => one !== current && isEmpty(one));
   const removals = stale.map((target): Action => ({ kind: "remove", target }));
   if (current) return removals;
   if (isBlocked(memory, sandboxName, nowMs)) return [];

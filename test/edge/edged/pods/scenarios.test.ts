@@ -27,11 +27,11 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
       role: "container",
       attempt: 0,
       sandboxId: "s",
+      sandbox: sandboxSpec(pod, { attempt: 0, dns: { servers: [], domain: "" }, security }),
       env,
       mounts: [],
       security,
       imageUser: "",
-      limits: { memoryBytes: 4 * 2 ** 30, processes: 100 },
     } as const;
     return interesting(containerSpec(pod, container, given));
   },
@@ -48,7 +48,9 @@ function interesting(spec: object): object {
   const isEmpty = (value: unknown): boolean =>
     value === false || (typeof value === "object" && value !== null && Object.keys(value).length === 0);
   return Object.fromEntries(
-    Object.entries(spec).filter(([field, value]) => field !== "identity" && !isEmpty(value)),
+    Object.entries(spec).filter(
+      ([field, value]) => field !== "identity" && field !== "sandbox" && !isEmpty(value),
+    ),
   );
 }
 
@@ -122,8 +124,10 @@ function detailsOf(given: unknown): ContainerDetails {
       graceSeconds: 30,
     },
     phase: one.phase,
+    uri: `docker://${role === "sandbox" ? one.name : `${one.name}${one.attempt}`}`,
     image: "app:1",
     imageId: "sha256:1",
+    imageRef: "docker://sha256:1",
     pid: 1,
     startedAtMs: nowMs - 5000,
     finishedAtMs: hasEnded ? nowMs - 1000 : undefined,

@@ -46,18 +46,16 @@ async function running(over: Partial<Container>, graceSeconds: number) {
   const state = new PodState(pod, { runtime, clock, facts });
   const security = { allowedUnsafeSysctls: [], seccompDir: "", appArmor: false };
   const dns = { servers: [], domain: "" };
-  const sandbox = await runtime.runSandbox(sandboxSpec(pod, { attempt: 0, dns, security }));
+  const sandbox = sandboxSpec(pod, { attempt: 0, dns, security });
+  const { id: sandboxId } = await runtime.runSandbox(sandbox);
   const given = {
     role: "container",
     attempt: 0,
     env: new Map<string, string>(),
     mounts: [],
     imageUser: "",
-    limits: { memoryBytes: 2 ** 30, processes: undefined },
   } as const;
-  const id = await runtime.create(
-    containerSpec(pod, container, { ...given, sandboxId: sandbox.id, security }),
-  );
+  const id = await runtime.create(containerSpec(pod, container, { ...given, sandboxId, sandbox, security }));
   await runtime.start(id);
   await state.containers.observe();
   const events: string[] = [];

@@ -39,7 +39,9 @@ function made(
   const base = {
     phase: "running",
     image: "nginx:1",
+    uri: "docker://c",
     imageId: "i",
+    imageRef: "docker://i",
     pid: 1,
     exitCode: 0,
     oomKilled: false,
@@ -114,13 +116,30 @@ test.each<[string, Pod, ContainerDetails[], string[]]>([
     "replaces a dead sandbox and what lost its network",
     pod(),
     [made("POD", ended), made("web")],
-    ["running", "stop web0 sandbox", "remove s0", "sandbox 1"],
+    ["running", "stop web0 sandbox", "sandbox 1"],
   ],
   [
     "starts again after the engine was restarted",
     pod(),
     [made("POD", ended), made("web", ended)],
-    ["running", "remove s0", "sandbox 1", "start web 1"],
+    ["running", "sandbox 1", "start web 1"],
+  ],
+  [
+    "keeps a dead sandbox as long as the last run of a container in it is kept",
+    pod(),
+    [
+      made("POD", ended),
+      made("web", ended),
+      made("POD", { attempt: 1 }),
+      made("web", { attempt: 1, sandboxId: "s1" }),
+    ],
+    ["running"],
+  ],
+  [
+    "removes a dead sandbox that no container is in",
+    pod(),
+    [made("POD", ended), made("POD", { attempt: 1 }), made("web", { attempt: 1, sandboxId: "s1" })],
+    ["running", "remove s0"],
   ],
   [
     "makes again what was never started",
