@@ -111,6 +111,10 @@ export const folderRules: readonly FolderRule[] = [
   },
 
   {
+    folders: ["edge/runtime/cri/streams"],
+    values: [...basics, "shared/lifecycle", "shared/spdy", "shared/upgrades"],
+  },
+  {
     folders: leavesOfEdge,
     values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"],
   },
@@ -164,6 +168,8 @@ export const doors: readonly Door[] = [
   { library: "croner", folders: ["shared/cron"] },
   { library: "bun:ffi", folders: ["edge/runtime/pod-network"] },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
+  { library: "@grpc/", folders: ["edge/runtime/cri/api"] },
+  { library: "protobufjs", folders: ["edge/runtime/cri/api"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "js-yaml", folders: ["cloud/kube-api/http"] },
   { library: "re2js", folders: ["cloud/kube-api/custom-resources/patterns"] },

@@ -2,7 +2,7 @@ import { AppError, UnavailableError } from "#shared/errors";
 import type { DockerCalls } from "./calls.ts";
 import { asReadable, readLines } from "./lines.ts";
 import { readProgressError } from "./read.ts";
-import { pauseArchive, pauseLayer, type PauseArchitecture } from "./pause-program.ts";
+import { pauseArchive, pauseLayer, type PauseArchitecture } from "#edge/runtime/pause-image";
 
 /** The image sandboxes run, made from bytes of this program when the engine does not have it: no registry is needed. */
 export class PauseImage {

@@ -34,7 +34,7 @@ import { DockerCalls } from "./calls.ts";
 import { containerBody, sandboxBody, type BodyOptions } from "./create.ts";
 import { DockerImages } from "./images.ts";
 import { PauseImage } from "./pause-image.ts";
-import { pauseImageName } from "./pause-program.ts";
+import { pauseImageName } from "#edge/runtime/pause-image";
 import { readDetails, readStrays, readSummary } from "./read.ts";
 import { DockerStreams } from "./streams.ts";
 import { watchEngine } from "./watch.ts";

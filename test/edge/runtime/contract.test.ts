@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
+import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
@@ -10,10 +11,13 @@ import {
   hasEngine,
   removeContainers,
 } from "#internal/test/support/machine/container-engine.ts";
+import { Containerd, hasContainerd } from "#internal/test/support/machine/containerd.ts";
 import { PodUnderTest } from "#internal/test/edge/runtime/pod-under-test.ts";
 import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 
+setDefaultTimeout(60_000);
 const owner = `contract-${process.pid}`;
 const image = `kubeedge-contract-${process.pid}:1`;
 
@@ -151,20 +155,8 @@ describe("FakeRuntime", () => {
   });
 });
 
-describe.skipIf(!hasEngine())("Docker", () => {
-  let made: Disposable | undefined;
-  const open = (address = `unix://${engineSocket}`): Promise<ContainerRuntime> =>
-    openDockerRuntime({ address, owner, clock: systemClock, log: silentLog() });
-  beforeAll(() => {
-    made = busyboxImage(image);
-  });
-  afterAll(() => {
-    if (!made) return;
-    removeContainers(owner);
-    made[Symbol.dispose]();
-  });
-  contract(open);
-
+/** What only engines with processes have. */
+function processes(open: (address?: string) => Promise<ContainerRuntime>): void {
   test("runs a command in a container and returns its output and exit code", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const id = await pod.start("exec");
@@ -185,6 +177,42 @@ describe.skipIf(!hasEngine())("Docker", () => {
     expect([await pod.runtime.usage(id), await pod.runtime.usage("none")]).toEqual([undefined, undefined]);
   });
 
+  test("rejects with UnavailableError when the engine cannot be reached", async () => {
+    await using runtime = await open("unix:///tmp/kubeedge-no-such.sock");
+    expect(await runtime.list().catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
+  });
+
+  test("reports why an image cannot be pulled", async () => {
+    await using runtime = await open();
+    const error = await runtime
+      .pullImage("kubeedge.invalid/none", {})
+      .catch((thrown: unknown) => thrown as { code: string; message: string });
+    expect(error).toMatchObject({ code: "image-pull", message: expect.stringContaining("kubeedge.invalid") });
+  });
+
+  test("refuses to mount what does not exist", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const mounts = [{ source: "/tmp/kubeedge-no-such-directory", target: "/data", readOnly: false }];
+    const created = pod.runtime.create(await pod.spec("mounting", { mounts }));
+    expect(await codeOf(created)).toBe("engine-refused");
+  });
+}
+
+describe.skipIf(!hasEngine())("Docker", () => {
+  let made: Disposable | undefined;
+  const open = (address = `unix://${engineSocket}`): Promise<ContainerRuntime> =>
+    openDockerRuntime({ address, owner, clock: systemClock, log: silentLog() });
+  beforeAll(() => {
+    made = busyboxImage(image);
+  });
+  afterAll(() => {
+    if (!made) return;
+    removeContainers(owner);
+    made[Symbol.dispose]();
+  });
+  contract(open);
+  processes(open);
+
   test("ends the pause container gracefully when it is signalled", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const { id } = await pod.runtime.runSandbox(pod.sandboxSpec());
@@ -203,17 +231,29 @@ describe.skipIf(!hasEngine())("Docker", () => {
       docker("rm", name);
     }
   });
+});
 
-  test("rejects with UnavailableError when the engine cannot be reached", async () => {
-    await using runtime = await open("unix:///tmp/kubeedge-no-such.sock");
-    expect(await runtime.list().catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
+describe.skipIf(!hasContainerd())("containerd", () => {
+  let engine: Containerd;
+  let dataDir: ReturnType<typeof tempDir>;
+  const open = (address = engine.endpoint, name = owner): Promise<ContainerRuntime> =>
+    openCriRuntime({ address, owner: name, dataDir: dataDir.path, clock: systemClock, log: silentLog() });
+  beforeAll(async () => {
+    dataDir = tempDir("cri");
+    engine = await Containerd.start();
+    await engine.addBusybox(image);
   });
+  afterAll(async () => {
+    await engine[Symbol.asyncDispose]();
+    dataDir[Symbol.dispose]();
+  });
+  contract(open);
+  processes(open);
 
-  test("reports why an image cannot be pulled", async () => {
+  test("hides containers of another owner", async () => {
+    await using pod = new PodUnderTest(await open(engine.endpoint, "other"), image);
+    await pod.start("hidden");
     await using runtime = await open();
-    const error = await runtime
-      .pullImage("kubeedge.invalid/none", {})
-      .catch((thrown: unknown) => thrown as { code: string; message: string });
-    expect(error).toMatchObject({ code: "image-pull", message: expect.stringContaining("kubeedge.invalid") });
+    expect([await runtime.list(pod.uid), (await pod.runtime.list(pod.uid)).length]).toEqual([[], 2]);
   });
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { withTag } from "#internal/edge/runtime/image-name.ts";
-import { pauseArchive, pauseProgram } from "#internal/edge/runtime/docker/pause-program.ts";
+import { pauseArchive, pauseProgram } from "#internal/edge/runtime/pause-image/program.ts";
 
 test("withTag adds latest only to a reference without tag and digest", () => {
   const refs = ["nginx", "nginx:1", "host:5000/a/b", "host:5000/a:2", "a@sha256:00"];

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { ContainerRuntime, OutputChunk, ProcessStream } from "#edge/runtime";
+import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime, type DockerRuntimeOptions } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import {
@@ -8,6 +11,8 @@ import {
   hasEngine,
   removeContainers,
 } from "#internal/test/support/machine/container-engine.ts";
+import { Containerd, hasContainerd } from "#internal/test/support/machine/containerd.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { PodUnderTest } from "#internal/test/edge/runtime/pod-under-test.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
@@ -16,11 +21,6 @@ const owner = `streams-${process.pid}`;
 const image = `kubeedge-streams-${process.pid}:1`;
 const sh = (script: string): readonly string[] => ["sh", "-c", script];
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-function open(more: Pick<DockerRuntimeOptions, "logs"> = {}): Promise<ContainerRuntime> {
-  const address = `unix://${engineSocket}`;
-  return openDockerRuntime({ address, owner, clock: systemClock, log: silentLog(), ...more });
-}
 
 async function collect(output: AsyncIterable<OutputChunk>): Promise<Record<OutputChunk["stream"], string>> {
   const texts = { stdout: "", stderr: "" };
@@ -43,17 +43,9 @@ function iterate({ output }: Pick<ProcessStream, "output">): AsyncIterator<Outpu
   return output[Symbol.asyncIterator]();
 }
 
-describe.skipIf(!hasEngine())("Docker", () => {
-  let made: Disposable | undefined;
-  beforeAll(() => {
-    made = busyboxImage(image);
-  });
-  afterAll(() => {
-    if (!made) return;
-    removeContainers(owner);
-    made[Symbol.dispose]();
-  });
+type Open = (logs?: DockerRuntimeOptions["logs"]) => Promise<ContainerRuntime>;
 
+function streams(open: Open): void {
   test("reads the log of a container that has ended, by stream, tail and time", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const { runtime } = pod;
@@ -81,28 +73,6 @@ describe.skipIf(!hasEngine())("Docker", () => {
     await runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
     expect(await readUntil(chunks, "later\n")).toBe("later\n");
     expect((await chunks.next()).done).toBe(true);
-  });
-
-  test("follows a log over the rotation of its files, of which the last are kept", async () => {
-    await using pod = new PodUnderTest(await open({ logs: { fileBytes: 16_384, files: 2 } }), image);
-    const { runtime } = pod;
-    // About 75 bytes in Docker's file each: the first 300 lines fill one file and a half.
-    const count = (end: number) => `while [ $i -lt ${end} ]; do echo $i; i=$((i+1)); done`;
-    const wait = "while [ ! -e /tmp/go ]; do sleep 0.05; done; rm /tmp/go";
-    const id = await pod.start("rotate", {
-      command: sh(`echo ready; i=0; ${wait}; ${count(300)}; ${wait}; ${count(1000)}`),
-    });
-    const go = () => runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
-    const chunks = runtime.logs(id, { follow: true })[Symbol.asyncIterator]();
-    await readUntil(chunks, "ready\n");
-    await go();
-    const lines = Array.from({ length: 1000 }, (_, index) => `${index}\n`);
-    expect(await readUntil(chunks, "299\n")).toBe(lines.slice(0, 300).join(""));
-    await go();
-    while ((await chunks.next()).done !== true);
-    const { stdout: kept } = await collect(runtime.logs(id, {}));
-    expect(lines.join("").endsWith(kept)).toBe(true);
-    expect(kept.split("\n").length).toBeLessThan(600);
   });
 
   test("stops following when the caller aborts, with the reason of the caller", async () => {
@@ -168,13 +138,11 @@ describe.skipIf(!hasEngine())("Docker", () => {
   test("resizes the terminal of a command", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const id = await pod.start("resize");
-    const command = sh("stty size; read -r line; stty size");
+    // Engines of the CRI do not say when they have done it.
+    const command = sh("until stty size | grep '40 100'; do sleep 0.05; done 2>/dev/null");
     await using process = await pod.runtime.exec(id, { command, tty: true, stdin: true });
-    const chunks = iterate(process);
-    await readUntil(chunks, "\n");
     await process.resize({ columns: 100, rows: 40 });
-    await process.write(bytesOf("go\n"));
-    expect(await readUntil(chunks, "40 100")).toContain("40 100");
+    expect(await readUntil(iterate(process), "40 100")).toContain("40 100");
   });
 
   test("attaches to the main process of a container", async () => {
@@ -209,5 +177,91 @@ describe.skipIf(!hasEngine())("Docker", () => {
     const next = chunks.next();
     caller.abort(new Error("too late"));
     await expect(next).rejects.toThrow("too late");
+  });
+}
+
+describe.skipIf(!hasEngine())("Docker", () => {
+  let made: Disposable | undefined;
+  const open: Open = (logs) => {
+    const address = `unix://${engineSocket}`;
+    return openDockerRuntime({ address, owner, clock: systemClock, log: silentLog(), ...(logs && { logs }) });
+  };
+  beforeAll(() => {
+    made = busyboxImage(image);
+  });
+  afterAll(() => {
+    if (!made) return;
+    removeContainers(owner);
+    made[Symbol.dispose]();
+  });
+  streams(open);
+
+  test("follows a log over the rotation of its files, of which the last are kept", async () => {
+    await using pod = new PodUnderTest(await open({ fileBytes: 16_384, files: 2 }), image);
+    const { runtime } = pod;
+    // About 75 bytes in Docker's file each: the first 300 lines fill one file and a half.
+    const count = (end: number) => `while [ $i -lt ${end} ]; do echo $i; i=$((i+1)); done`;
+    const wait = "while [ ! -e /tmp/go ]; do sleep 0.05; done; rm /tmp/go";
+    const id = await pod.start("rotate", {
+      command: sh(`echo ready; i=0; ${wait}; ${count(300)}; ${wait}; ${count(1000)}`),
+    });
+    const go = () => runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
+    const chunks = runtime.logs(id, { follow: true })[Symbol.asyncIterator]();
+    await readUntil(chunks, "ready\n");
+    await go();
+    const lines = Array.from({ length: 1000 }, (_, index) => `${index}\n`);
+    expect(await readUntil(chunks, "299\n")).toBe(lines.slice(0, 300).join(""));
+    await go();
+    while ((await chunks.next()).done !== true);
+    const { stdout: kept } = await collect(runtime.logs(id, {}));
+    expect(lines.join("").endsWith(kept)).toBe(true);
+    expect(kept.split("\n").length).toBeLessThan(600);
+  });
+});
+
+describe.skipIf(!hasContainerd())("containerd", () => {
+  let engine: Containerd;
+  let dataDir: ReturnType<typeof tempDir>;
+  const open: Open = (logs) => {
+    const { endpoint: address } = engine;
+    const options = { address, owner, dataDir: dataDir.path, clock: systemClock, log: silentLog() };
+    return openCriRuntime({ ...options, logs, rotateMs: 100 });
+  };
+  beforeAll(async () => {
+    dataDir = tempDir("cri");
+    engine = await Containerd.start();
+    await engine.addBusybox(image);
+  });
+  afterAll(async () => {
+    await engine[Symbol.asyncDispose]();
+    dataDir[Symbol.dispose]();
+  });
+  streams(open);
+
+  test("follows a log over the rotation of its files, of which the last are kept", async () => {
+    await using pod = new PodUnderTest(await open({ fileBytes: 4096, files: 2 }), image);
+    using _rotating = pod.runtime.watch(() => undefined);
+    // Five times as much as is kept, in the time of some rotations.
+    const write =
+      "i=0; while [ $i -lt 600 ]; do echo line $i; i=$((i+1)); [ $((i % 60)) = 0 ] && sleep 1; done";
+    const id = await pod.start("rotate", { command: sh(write) });
+    const { stdout: followed } = await collect(pod.runtime.logs(id, { follow: true }));
+    const lines = Array.from({ length: 600 }, (_, index) => `line ${index}\n`);
+    expect(followed).toBe(lines.join(""));
+    const { stdout: kept } = await collect(pod.runtime.logs(id, {}));
+    expect(lines.join("").endsWith(kept)).toBe(true);
+    expect(kept.split("\n").length).toBeLessThan(400);
+    const { stdout: last } = await collect(pod.runtime.logs(id, { tailLines: 100 }));
+    expect(last).toBe(lines.slice(-100).join(""));
+  });
+
+  test("removes the log with its container", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("gone", { command: sh("echo gone") });
+    await collect(pod.runtime.logs(id, { follow: true }));
+    const file = join(dataDir.path, "pods", pod.uid, "logs/gone/0.log");
+    const before = existsSync(file);
+    await pod.runtime.remove(id);
+    expect([before, existsSync(file)]).toEqual([true, false]);
   });
 });

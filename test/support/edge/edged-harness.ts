@@ -116,7 +116,6 @@ export class EdgedHarness implements AsyncDisposable {
       // Whatever the machine of the tests runs short of.
       eviction: noEviction,
       reserved: [],
-      podPidsLimit: undefined,
       relistMs: 1000,
       ...config,
     };

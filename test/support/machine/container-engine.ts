@@ -26,10 +26,21 @@ export function busyboxImage(
   name: string,
   changes: readonly string[] = [],
 ): Disposable & { readonly name: string } {
-  using dir = tempDir("busybox");
-  mkdirSync(join(dir.path, "root/bin"), { recursive: true });
-  mkdirSync(join(dir.path, "root/tmp"));
-  copyFileSync("/bin/busybox", join(dir.path, "root/bin/busybox"));
+  using root = busyboxRoot();
+  using dir = tempDir("archive");
+  const archive = join(dir.path, "root.tar");
+  const tar = Bun.spawnSync(["tar", "-C", root.path, "-cf", archive, "."]);
+  if (!tar.success) throw new Error(tar.stderr.toString());
+  docker("import", ...changes.flatMap((change) => ["--change", change]), archive, name);
+  return { name, [Symbol.dispose]: () => void docker("rmi", "-f", name) };
+}
+
+/** A root file system of busybox. */
+export function busyboxRoot(): ReturnType<typeof tempDir> {
+  const dir = tempDir("busybox");
+  mkdirSync(join(dir.path, "bin"), { recursive: true });
+  mkdirSync(join(dir.path, "tmp"));
+  copyFileSync("/bin/busybox", join(dir.path, "bin/busybox"));
   for (const applet of [
     "sh",
     "sleep",
@@ -53,13 +64,9 @@ export function busyboxImage(
     "stty",
     "nc",
   ]) {
-    symlinkSync("busybox", join(dir.path, "root/bin", applet));
+    symlinkSync("busybox", join(dir.path, "bin", applet));
   }
-  const archive = join(dir.path, "root.tar");
-  const tar = Bun.spawnSync(["tar", "-C", join(dir.path, "root"), "-cf", archive, "."]);
-  if (!tar.success) throw new Error(tar.stderr.toString());
-  docker("import", ...changes.flatMap((change) => ["--change", change]), archive, name);
-  return { name, [Symbol.dispose]: () => void docker("rmi", "-f", name) };
+  return dir;
 }
 
 /** Removes every container of an owner, whatever a failed test left. */

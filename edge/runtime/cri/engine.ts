@@ -1,0 +1,137 @@
+import { existsSync } from "node:fs";
+import { AppError } from "#shared/errors";
+import { asText, recordOf, tryJson } from "#shared/json";
+import type { EngineCallOptions, EngineInfo } from "#edge/runtime";
+import { grpcCodeOf, grpcCodes, type CriCalls, type EngineCondition } from "#edge/runtime/cri/api";
+
+/** What the engine's configuration says that matters here. */
+export interface EngineSettings {
+  /** containerd's sandbox_image; undefined where the engine does not tell. */
+  readonly sandboxImage: string | undefined;
+  /** Control groups of pods are below it, as kubelet's are below kubepods. */
+  readonly cgroupParent: string;
+}
+
+export interface SandboxImage {
+  readonly name: string;
+  /** "sha256:…" */
+  readonly id: string;
+}
+
+/** The engine itself: which it is, whether it can run pods, and how it is configured. */
+export class CriEngine {
+  readonly #calls: CriCalls;
+  #settings: Promise<EngineSettings> | undefined;
+  #name: string | undefined;
+  #sandboxImage: Promise<SandboxImage> | undefined;
+
+  constructor(calls: CriCalls) {
+    this.#calls = calls;
+  }
+
+  async info(options: EngineCallOptions = {}): Promise<EngineInfo> {
+    const version = await this.#calls.call("ask the engine", "Version", {}, options);
+    const { status } = await this.#calls.call("ask the engine", "Status", {}, options);
+    this.#name = version.runtimeName;
+    const problem = problemOf(status?.conditions ?? []);
+    return {
+      name: version.runtimeName,
+      version: version.runtimeVersion.replace(/^v/, ""),
+      ...(problem !== undefined && { problem }),
+    };
+  }
+
+  /** "containerd" or "cri-o" */
+  async name(): Promise<string> {
+    this.#name ??= (await this.#calls.call("ask the engine", "Version", {})).runtimeName;
+    return this.#name;
+  }
+
+  async settings(): Promise<EngineSettings> {
+    this.#settings ??= this.#readSettings();
+    try {
+      return await this.#settings;
+    } catch (error) {
+      this.#settings = undefined;
+      throw error;
+    }
+  }
+
+  /** The image sandboxes run; without an id while the engine does not have it, or does not tell which it is. */
+  async sandboxImage(): Promise<SandboxImage> {
+    const known = (this.#sandboxImage ??= this.#findSandboxImage());
+    const forget = (): void => void (this.#sandboxImage = undefined);
+    known.then(({ id }) => id === "" && forget(), forget);
+    return known;
+  }
+
+  async #findSandboxImage(): Promise<SandboxImage> {
+    const { sandboxImage: name = "" } = await this.settings();
+    if (name === "") return { name, id: "" };
+    const { image } = await this.#calls.call(`look for image "${name}"`, "ImageStatus", {
+      image: { image: name },
+    });
+    return { name, id: image?.id ?? "" };
+  }
+
+  /** It may have another configuration now. */
+  forget(): void {
+    this.#settings = undefined;
+    this.#sandboxImage = undefined;
+    this.#name = undefined;
+  }
+
+  async #readSettings(): Promise<EngineSettings> {
+    const { info } = await this.#calls.call("ask the engine", "Status", { verbose: true });
+    const config = recordOf(tryJson(info["config"] ?? ""));
+    const isSystemd =
+      (await this.#usesSystemd()) ?? configuredSystemd(config) ?? (await this.name()) === "cri-o";
+    return {
+      sandboxImage: sandboxImageOf(config),
+      cgroupParent: isSystemd ? "kubeedge.slice" : "/kubeedge",
+    };
+  }
+
+  /** Undefined for engines before Kubernetes 1.28. */
+  async #usesSystemd(): Promise<boolean | undefined> {
+    try {
+      const { linux } = await this.#calls.call("ask the engine", "RuntimeConfig", {});
+      return linux ? linux.cgroupDriver === "SYSTEMD" : undefined;
+    } catch (error) {
+      if (error instanceof AppError && grpcCodeOf(error.cause) === grpcCodes.unimplemented) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** In the words of kubelet's `runtimeState.runtimeErrors` and `networkErrors`. */
+function problemOf(conditions: readonly EngineCondition[]): string | undefined {
+  const down = conditions.find(({ status }) => !status);
+  if (!down) return undefined;
+  const what =
+    down.type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
+  return `${what}: ${down.type}=false reason:${down.reason} message:${down.message}`;
+}
+
+/** SystemdCgroup of containerd's default runtime. */
+function configuredSystemd(config: Readonly<Record<string, unknown>>): boolean | undefined {
+  const { defaultRuntimeName, runtimes } = recordOf(config["containerd"]);
+  const options = recordOf(recordOf(recordOf(runtimes)[asText(defaultRuntimeName)])["options"]);
+  const { SystemdCgroup } = options;
+  return typeof SystemdCgroup === "boolean" ? SystemdCgroup : undefined;
+}
+
+/** containerd 1 has it beside its other settings, containerd 2 among the images that are pinned. */
+function sandboxImageOf(config: Readonly<Record<string, unknown>>): string | undefined {
+  const pinned = recordOf(config["pinnedImages"])["sandbox"] ?? recordOf(config["imageConfig"])["sandbox"];
+  return asText(config["sandboxImage"]) || asText(pinned) || undefined;
+}
+
+/** Whether runc may limit swap: the kernel counts it. */
+export function countsSwap(): boolean {
+  return (
+    existsSync("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes") ||
+    (existsSync("/sys/fs/cgroup/cgroup.controllers") &&
+      existsSync("/sys/fs/cgroup/system.slice/memory.swap.max"))
+  );
+}

@@ -1,0 +1,108 @@
+import { statfs } from "node:fs/promises";
+import { AppError, asError, UnavailableError } from "#shared/errors";
+import {
+  withTag,
+  type FileSystemUsage,
+  type Image,
+  type ImageService,
+  type PullOptions,
+  type RegistryAuth,
+  type RuntimeCode,
+} from "#edge/runtime";
+import { readReason, type CriCalls, type ImageAuth } from "#edge/runtime/cri/api";
+import type { CriEngine } from "./engine.ts";
+import { readImage } from "./read.ts";
+
+export interface CriImagesOptions {
+  readonly engine: CriEngine;
+  /** Aborted when the runtime is disposed. */
+  readonly signal: AbortSignal;
+}
+
+/** The engine deletes the files of all layers before it answers. */
+const removeMs = 300_000;
+
+/** Images of the engine. A pull has no deadline: engines end one that makes no progress (containerd's image_pull_progress_timeout). */
+export class CriImages implements ImageService {
+  readonly #calls: CriCalls;
+  readonly #options: CriImagesOptions;
+
+  constructor(calls: CriCalls, options: CriImagesOptions) {
+    this.#calls = calls;
+    this.#options = options;
+  }
+
+  async findImage(ref: string): Promise<Image | undefined> {
+    const request = { image: { image: ref }, verbose: true };
+    const { image, info } = await this.#calls.call(`look for image "${ref}"`, "ImageStatus", request);
+    return image ? readImage(image, info) : undefined;
+  }
+
+  async listImages(): Promise<readonly Image[]> {
+    const { images } = await this.#calls.call("list images", "ListImages", {});
+    const sandbox = await this.#options.engine.sandboxImage();
+    const isPinned = ({ id, pinned }: Image): boolean => pinned === true || id === sandbox.id;
+    return images.map((image) => readImage(image)).map((one) => ({ ...one, pinned: isPinned(one) }));
+  }
+
+  async pullImage(ref: string, options: PullOptions): Promise<void> {
+    const { auth } = options;
+    const { signal: closed } = this.#options;
+    const signal = options.signal ? AbortSignal.any([options.signal, closed]) : closed;
+    // Engines take an image without a tag for one of their own choice.
+    const request = { image: { image: withTag(ref) }, ...(auth && { auth: authOf(auth) }) };
+    try {
+      await this.#calls.call(`pull image "${ref}"`, "PullImage", request, { signal, timeoutMs: Infinity });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof UnavailableError) throw error;
+      throw new AppError("image-pull", readReason(asError(error).cause ?? error), { cause: error });
+    }
+  }
+
+  /** Engines remove also what is in use. */
+  async removeImage(id: string): Promise<void> {
+    if ((await this.usedImages()).has(id))
+      throw new AppError("image-in-use" satisfies RuntimeCode, `Cannot remove image "${id}": it is in use`);
+    await this.#calls.find(
+      `remove image "${id}"`,
+      "RemoveImage",
+      { image: { image: id } },
+      { timeoutMs: removeMs },
+    );
+  }
+
+  async usedImages(): Promise<ReadonlySet<string>> {
+    const { containers } = await this.#calls.call("list containers", "ListContainers", {});
+    const { items } = await this.#calls.call("list sandboxes", "ListPodSandbox", {});
+    const sandbox = items.length > 0 ? await this.#options.engine.sandboxImage() : undefined;
+    return new Set([...containers.map(({ imageRef }) => imageRef), ...(sandbox ? [sandbox.id] : [])]);
+  }
+
+  async imageFs(): Promise<FileSystemUsage | undefined> {
+    const { imageFilesystems } = await this.#calls.call("ask for the disk of images", "ImageFsInfo", {});
+    const path = imageFilesystems[0]?.fsId?.mountpoint;
+    if (path === undefined || path === "") return undefined;
+    try {
+      const { blocks, bavail, bsize, files, ffree } = await statfs(path);
+      return {
+        capacityBytes: blocks * bsize,
+        availableBytes: bavail * bsize,
+        inodes: files,
+        freeInodes: ffree,
+      };
+    } catch {
+      // The engine runs on another root file system than edgecore.
+      return undefined;
+    }
+  }
+}
+
+function authOf({ username, password, serveraddress, identitytoken }: RegistryAuth): ImageAuth {
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(serveraddress !== undefined && { serverAddress: serveraddress }),
+    ...(identitytoken !== undefined && { identityToken: identitytoken }),
+  };
+}

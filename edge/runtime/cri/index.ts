@@ -1,0 +1,1 @@
+export { openCriRuntime, type CriRuntimeOptions } from "./runtime.ts";

@@ -1,0 +1,1 @@
+export { CriStreams, type CriStreamsOptions } from "./streams.ts";
