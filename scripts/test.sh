@@ -10,6 +10,7 @@ need_engine
 need_command kubectl kubernetes-client
 need_command mosquitto_pub mosquitto-clients
 need_command mosquitto mosquitto
+need_command docker-registry docker-registry
 need_command busybox busybox-static
 need_command openssl openssl
 need_command curl curl

@@ -17,7 +17,8 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   await using stack = new AsyncDisposableStack();
   const { port, runtime, clock } = deps;
   const { config, pinsDir } = prepareDirs(given, deps.log);
-  const { agent, pods, unknown, evictor } = makeParts(config, { ...deps, pinsDir });
+  const { agent, pods, unknown, evictor, images } = makeParts(config, { ...deps, pinsDir });
+  stack.use(images);
   stack.use(unknown);
   stack.use(pods);
   stack.use(agent);
@@ -61,6 +62,7 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   );
   agent.wake();
   pods.relist();
+  images.start();
   return running("edged", stack.move());
 }
 

@@ -8,6 +8,7 @@ import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
 import type { MachineLoad, NodeAgentConfig } from "#edge/edged/node";
 import type { PodsConfig } from "#edge/edged/pods";
 import { EventRecorder } from "#edge/edged/events";
+import { NodeImages, type ImagesConfig } from "#edge/edged/images";
 import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import type { NodeResources } from "#edge/edged/node";
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
@@ -22,6 +23,7 @@ export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
   readonly nodeIp: string | undefined;
   readonly interfaceName: string | undefined;
   readonly maxPods: number;
+  readonly images: ImagesConfig;
   readonly eviction: EvictionConfig;
   /** What pods may not use: quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
@@ -52,6 +54,7 @@ export interface Parts {
   readonly pods: Pods;
   readonly unknown: UnknownPods;
   readonly evictor: Evictor;
+  readonly images: NodeImages;
 }
 
 /** The parts of edged, wired to each other; nothing runs yet. */
@@ -77,7 +80,11 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
   const resources = resourcesOf(config, deps);
   const evictor = makeEvictor(config, deps, {
     pods: () => pods.active(),
-    reclaim: () => pods.reclaim(),
+    reclaim: async () => {
+      // Containers that have ended are of an image as well.
+      await pods.reclaim();
+      await images.reclaim();
+    },
     record: (event) => recorder.recordNode(event),
     onChange: () => agent.wake(),
   });
@@ -92,8 +99,17 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     requestNode: (request) => port.ask("cloud.node", request),
     requestLease: (request) => port.ask("cloud.lease", request),
   });
+  const images = new NodeImages(config.images, {
+    runtime,
+    clock,
+    log,
+    dataDir,
+    record: (event) => recorder.recordNode(event),
+    onLoaded: () => pods.imagesLoaded(),
+  });
   const pods = new Pods(config, {
     ...deps,
+    images,
     recorder,
     address,
     allocatable: resources.allocatable,
@@ -101,7 +117,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
     onListed: (list) => unknown.look(list),
   });
-  return { agent, pods, unknown, evictor };
+  return { agent, pods, unknown, evictor, images };
 }
 
 function resourcesOf(config: EdgedSettings, deps: EdgedDeps): NodeResources {

@@ -50,7 +50,7 @@ export interface FileSystemUsage {
 export interface PullOptions extends EngineCallOptions {
   /** Absent: anonymous. */
   readonly auth?: RegistryAuth | undefined;
-  /** A pull without progress for so long has failed; that of the engine when absent, or when it tells no progress. */
+  /** A pull without progress for so long has failed; that of the engine when absent, or when it reports no progress. */
   readonly idleMs?: number;
   /** Called as it goes on; engines that are spoken to through CRI never call it. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;

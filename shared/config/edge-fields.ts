@@ -257,8 +257,6 @@ export const retiredEdgeKeys: readonly string[] = [
   "edgehub.controller.auth-info-files-path",
   "edged.device-plugin-enabled",
   "edged.gpu-plugin-enabled",
-  "edged.image-gc-high-threshold",
-  "edged.image-gc-low-threshold",
   "edged.maximum-dead-containers-per-container",
   "database.driver",
   "database.name",

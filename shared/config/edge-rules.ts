@@ -23,6 +23,7 @@ export function findContradictions({
     ...(edgehub.token !== "" && edgehub["token-file"] !== ""
       ? ["edgehub.token-file: expected token or token-file, got both"]
       : []),
+    ...findThresholds(edged),
     ...findHalfPair("mqtt", mqtt),
     ...findHalfPair("mqtt.broker", mqtt.broker),
     ...findTalkative(mqtt),
@@ -56,6 +57,16 @@ function findOpenHttp({ enabled, port, "open-http": open }: EdgeValues["meta-ser
         `meta-server.open-http: expected another port than meta-server.port, which is served with TLS, got ${port}; change either, such as meta-server.port: 10553`,
       ]
     : [];
+}
+
+/** kubelet refuses a low threshold that is not below the high one. */
+function findThresholds(edged: EdgeValues["edged"]): string[] {
+  const [high, low] = [edged["image-gc-high-threshold"], edged["image-gc-low-threshold"]];
+  return low < high
+    ? []
+    : [
+        `edged.image-gc-low-threshold: expected less than edged.image-gc-high-threshold, which is ${high}, got ${low}; change either`,
+      ];
 }
 
 function findHalfPair(section: string, { certfile, keyfile }: FilePair): string[] {

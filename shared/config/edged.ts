@@ -11,6 +11,7 @@ import {
   texts,
   url,
   valuesOf,
+  urlLists,
   whole,
   type Values,
 } from "./field.ts";
@@ -95,6 +96,41 @@ export const edgedSection = section("Pods on this node.", {
     /^[1-9]\d{0,5}[KMG]i$/,
   ),
   "container-log-max-files": whole("Maximum number of log files of a container.", 5, [2, 1000]),
+  "image-gc-high-threshold": whole(
+    "Fill level of the disk with the images, percent, from which images that no container uses are removed. 100: none is, nor when pods are evicted.",
+    85,
+    [1, 100],
+  ),
+  "image-gc-low-threshold": whole("Fill level down to which they are removed, percent.", 80, [0, 99]),
+  "image-minimum-gc-age": whole("Age below which an image is not removed, seconds.", 120, [0, 31_536_000]),
+  "image-maximum-gc-age": whole(
+    "Time without use after which an image is removed whatever the fill level, seconds in which edgecore runs. 0: none is.",
+    0,
+    [0, 315_360_000],
+  ),
+  "serialize-image-pulls": flag("Whether images are pulled one after the other.", true),
+  "max-parallel-image-pulls": whole(
+    "Maximum number of pulls at once, if serialize-image-pulls is false. 0: no limit.",
+    0,
+    [0, 1000],
+  ),
+  "image-pull-progress-deadline": seconds(
+    "Time without progress after which a pull is cancelled, to be tried again later, seconds.",
+    60,
+  ),
+  "registry-auth-file": text(
+    "Docker config (config.json) with credentials for all pods, besides their imagePullSecrets. Read at each pull. Empty: none.",
+    "",
+  ),
+  "registry-mirrors": urlLists(
+    "Mirrors that are tried before a registry, in their order, e.g. { docker.io: [https://mirror.local:5000] }.",
+    "http or https URLs without user, password and query",
+    /^https?:\/\/[^\s/@?#]+(\/[^\s@?#]*)?$/,
+  ),
+  "image-dir": text(
+    "Directory of image archives (.tar, .tar.gz, .tar.zst), which are loaded at start and when they appear. Empty: none.",
+    "",
+  ),
   "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst. Empty: the host's.", []),
   "cluster-domain": text("Search domain of these pods.", "cluster.local"),
   "allowed-unsafe-sysctls": texts(
@@ -137,6 +173,26 @@ export const edgedSection = section("Pods on this node.", {
 
 export type EdgedValues = Values<(typeof edgedSection)["children"]>;
 
+export interface ImagesConfig {
+  readonly pulls: {
+    /** 0: no limit */
+    readonly parallel: number;
+    readonly idleMs: number;
+    readonly authFile: string | undefined;
+    /** URLs by registry, e.g. "docker.io" */
+    readonly mirrors: Readonly<Record<string, readonly string[]>>;
+  };
+  readonly gc: {
+    /** 100: never */
+    readonly highPercent: number;
+    readonly lowPercent: number;
+    readonly minimumAgeMs: number;
+    /** undefined: no image is too old */
+    readonly maximumAgeMs: number | undefined;
+  };
+  readonly archiveDir: string | undefined;
+}
+
 export interface EdgedConfig {
   readonly registerNode: boolean;
   readonly registerSchedulable: boolean;
@@ -152,6 +208,7 @@ export interface EdgedConfig {
   readonly readOnlyPort: number;
   /** Of one run of a container. */
   readonly logs: { readonly fileBytes: number; readonly files: number };
+  readonly images: ImagesConfig;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly allowedUnsafeSysctls: readonly string[];
@@ -189,6 +246,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     maxPods: edged["max-pods"],
     readOnlyPort: edged["read-only-port"],
     logs: { fileBytes: bytesOf(edged["container-log-max-size"]), files: edged["container-log-max-files"] },
+    images: toImages(edged),
     clusterDns: edged["cluster-dns"],
     clusterDomain: edged["cluster-domain"],
     allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
@@ -226,6 +284,25 @@ export function findEvictionProblems(edged: EdgedValues): string[] {
       (signal) =>
         `edged.eviction-soft-grace-period: expected a duration for ${signal}, as edged.eviction-soft has a threshold for it, got none; add ${signal}: 90s`,
     );
+}
+
+function toImages(edged: EdgedValues): ImagesConfig {
+  const maximumAge = edged["image-maximum-gc-age"];
+  return {
+    pulls: {
+      parallel: edged["serialize-image-pulls"] ? 1 : edged["max-parallel-image-pulls"],
+      idleMs: edged["image-pull-progress-deadline"] * 1000,
+      authFile: orNothing(edged["registry-auth-file"]),
+      mirrors: edged["registry-mirrors"],
+    },
+    gc: {
+      highPercent: edged["image-gc-high-threshold"],
+      lowPercent: edged["image-gc-low-threshold"],
+      minimumAgeMs: edged["image-minimum-gc-age"] * 1000,
+      maximumAgeMs: maximumAge === 0 ? undefined : maximumAge * 1000,
+    },
+    archiveDir: orNothing(edged["image-dir"]),
+  };
 }
 
 /** Of a size that the field has checked. */

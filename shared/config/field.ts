@@ -193,6 +193,19 @@ export function valuesOf(
   return field<Readonly<Record<string, string>>>(doc, fallback, rule, { entry });
 }
 
+/** Names with lists of addresses of a given form. */
+export function urlLists(
+  doc: string,
+  expected: string,
+  pattern: RegExp,
+): Field<Readonly<Record<string, readonly string[]>>> {
+  const one = z.string().check(z.refine((value) => pattern.test(value) && URL.canParse(value)));
+  const rule = { expected: `names with lists of ${expected}`, schema: z.record(z.string(), z.array(one)) };
+  return field<Readonly<Record<string, readonly string[]>>>(doc, {}, rule, {
+    entry: { expected, parts: {} },
+  });
+}
+
 /** A list of small objects: the schema of one, and what is expected of each of its keys. */
 export function listOf<T>(
   doc: string,

@@ -54,7 +54,7 @@ test.skipIf(!hasPair())(
       `data-dir: ${join(dir.path, "edge")}
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
-edged: { hostname-override: ${node}, docker-address: "unix://${engineSocket}", read-only-port: 0 }
+edged: { hostname-override: ${node}, docker-address: "unix://${engineSocket}", read-only-port: 0, image-gc-high-threshold: 100 }
 devicetwin: { query-port: 0 }
 meta-server: { port: 0 }
 `,

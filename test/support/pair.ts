@@ -108,7 +108,7 @@ export class Pair implements AsyncDisposable {
       `data-dir: ${this.edgeDir}
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${this.link.port}", https: "https://127.0.0.1:${this.#ports["cloudhub-https"]}" }
-edged: { hostname-override: ${this.node}, docker-address: "unix://${options.dockerSocket ?? engineSocket}", read-only-port: 0 }
+edged: { hostname-override: ${this.node}, docker-address: "unix://${options.dockerSocket ?? engineSocket}", read-only-port: 0, image-gc-high-threshold: 100 }
 devicetwin: { query-port: 0 }
 service-bus: { port: 0 }
 meta-server: { port: 0 }

@@ -6,6 +6,8 @@ export interface PodEvent {
   /** kubelet's word, e.g. "Pulling" */
   readonly reason: string;
   readonly message: string;
+  /** Events of one series are one Event, which has the last message; without it those of one message are. */
+  readonly series?: string;
   /** Field path inside the pod, e.g. `spec.containers{web}`. */
   readonly fieldPath?: string;
 }
@@ -56,11 +58,13 @@ export class EventRecorder {
   }
 
   #record(object: ObjectReference, event: PodEvent): void {
-    const key = [object.kind, object.uid, event.reason, event.fieldPath, event.message].join("\n");
+    const key = [object.kind, object.uid, event.reason, event.fieldPath, event.series ?? event.message].join(
+      "\n",
+    );
     const before = this.#seen.get(key);
     const now = rfc3339(this.#options.clock.nowMs());
     const next = before
-      ? { ...before, count: (before.count ?? 1) + 1, lastTimestamp: now }
+      ? { ...before, message: boundMessage(event), count: (before.count ?? 1) + 1, lastTimestamp: now }
       : this.#create(object, event, now);
     this.#seen.delete(key);
     this.#seen.set(key, next);
@@ -69,7 +73,8 @@ export class EventRecorder {
     this.#options.emit(next);
   }
 
-  #create(involvedObject: ObjectReference, { type, reason, message }: PodEvent, now: string): Event {
+  #create(involvedObject: ObjectReference, event: PodEvent, now: string): Event {
+    const { type, reason } = event;
     const { clock, nodeName } = this.#options;
     const { name = "", namespace = "default" } = involvedObject;
     const unique = Math.floor((clock.nowMs() + clock.random()) * 1e6).toString(16);
@@ -79,7 +84,7 @@ export class EventRecorder {
       metadata: { name: `${name}.${unique}`, namespace },
       involvedObject,
       reason,
-      message: message.slice(0, mostMessageLength),
+      message: boundMessage(event),
       type,
       count: 1,
       firstTimestamp: now,
@@ -89,4 +94,8 @@ export class EventRecorder {
       reportingInstance: nodeName,
     };
   }
+}
+
+function boundMessage({ message }: PodEvent): string {
+  return message.slice(0, mostMessageLength);
 }

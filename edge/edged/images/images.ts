@@ -1,48 +1,37 @@
-import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
-import type { ContainerRuntime, Image, RegistryAuth } from "#edge/runtime";
+import type { Image } from "#edge/runtime";
 import type { Objects } from "#edge/edged/environment";
 import type { PodEvent } from "#edge/edged/events";
-import { findCredentials } from "./credentials.ts";
+import type { PullTime } from "./puller.ts";
 import { isReference } from "./reference.ts";
 
 /** A container cannot be started now; `code` is the reason shown in its waiting state. */
 export class StartError extends AppError {}
 
 export interface ImageTools {
-  readonly runtime: ContainerRuntime;
-  readonly clock: Clock;
   readonly record: (event: PodEvent) => void;
+  /** An image that is here; undefined when there is none. */
+  readonly find: (ref: string) => Promise<Image | undefined>;
+  /** @throws AppError with the registry's reason */
+  readonly pull: (ref: string) => Promise<PullTime>;
+  readonly readPulled: (ref: string) => Promise<Image | undefined>;
   readonly signal: AbortSignal;
 }
 
 /** Makes sure a container's image is in the engine, by its pull policy (kubelet's image_manager). @throws StartError */
-export async function ensureImage(
-  container: Container,
-  dockerConfigs: readonly string[],
-  tools: ImageTools,
-): Promise<Image> {
+export async function ensureImage(container: Container, tools: ImageTools): Promise<Image> {
   const ref = container.image ?? "";
   if (!isReference(ref)) {
-    tools.record({
-      type: "Warning",
-      reason: "InspectFailed",
-      message: `Failed to apply default image tag "${ref}": couldn't parse image reference "${ref}": invalid reference format`,
-    });
-    throw new StartError(
-      "InvalidImageName",
-      `Failed to apply default image tag "${ref}": couldn't parse image reference "${ref}": invalid reference format`,
-    );
+    const message = `Failed to apply default image tag "${ref}": couldn't parse image reference "${ref}": invalid reference format`;
+    tools.record({ type: "Warning", reason: "InspectFailed", message });
+    throw new StartError("InvalidImageName", message);
   }
   const policy = pullPolicy(container);
-  const present = policy === "Always" ? undefined : await tools.runtime.findImage(ref);
+  const present = policy === "Always" ? undefined : await tools.find(ref);
   if (present) {
-    tools.record({
-      type: "Normal",
-      reason: "Pulled",
-      message: `Container image "${ref}" already present on machine`,
-    });
+    const message = `Container image "${ref}" already present on machine`;
+    tools.record({ type: "Normal", reason: "Pulled", message });
     return present;
   }
   if (policy === "Never") {
@@ -50,8 +39,8 @@ export async function ensureImage(
     tools.record({ type: "Warning", reason: "ErrImageNeverPull", message });
     throw new StartError("ErrImageNeverPull", message);
   }
-  await pull(ref, dockerConfigs, tools);
-  const pulled = await tools.runtime.findImage(ref);
+  await pull(ref, tools);
+  const pulled = await tools.readPulled(ref);
   if (!pulled) throw new StartError("ErrImagePull", `image "${ref}" was removed while it was pulled`);
   return pulled;
 }
@@ -72,12 +61,13 @@ export function pullSecretTexts(pod: Pod, objects: Objects): string[] {
   });
 }
 
-async function pull(ref: string, dockerConfigs: readonly string[], tools: ImageTools): Promise<void> {
-  const { clock, record, signal } = tools;
+async function pull(ref: string, tools: ImageTools): Promise<void> {
+  const { record, signal } = tools;
   record({ type: "Normal", reason: "Pulling", message: `Pulling image "${ref}"` });
-  const startMs = clock.monotonicMs();
   try {
-    await pullWithAny(ref, findCredentials(ref, dockerConfigs), tools);
+    const { pullMs, wholeMs } = await tools.pull(ref);
+    const message = `Successfully pulled image "${ref}" in ${secondsOf(pullMs)} (${secondsOf(wholeMs)} including waiting)`;
+    record({ type: "Normal", reason: "Pulled", message });
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof UnavailableError) throw error;
@@ -85,29 +75,10 @@ async function pull(ref: string, dockerConfigs: readonly string[], tools: ImageT
     record({ type: "Warning", reason: "Failed", message: `Failed to pull image "${ref}": ${reason}` });
     throw new StartError("ErrImagePull", reason, { cause: error });
   }
-  const seconds = ((clock.monotonicMs() - startMs) / 1000).toFixed(3);
-  const message = `Successfully pulled image "${ref}" in ${seconds}s (${seconds}s including waiting)`;
-  record({ type: "Normal", reason: "Pulled", message });
 }
 
-/** With one after the other until the registry accepts one, as kubelet. @throws AppError with all reasons */
-async function pullWithAny(
-  ref: string,
-  credentials: readonly RegistryAuth[],
-  { runtime, signal }: ImageTools,
-): Promise<void> {
-  const reasons: string[] = [];
-  for (const auth of credentials.length === 0 ? [undefined] : credentials) {
-    try {
-      return await runtime.pullImage(ref, { auth, signal });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof UnavailableError) throw error;
-      reasons.push(asError(error).message);
-    }
-  }
-  const text = reasons.length === 1 ? (reasons[0] ?? "") : `[${reasons.join(", ")}]`;
-  throw new AppError("image-pull", text);
+function secondsOf(ms: number): string {
+  return `${(ms / 1000).toFixed(3)}s`;
 }
 
 /** Turns the engine's refusal of one step into a StartError with kubelet's reason. */

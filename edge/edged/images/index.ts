@@ -1,1 +1,2 @@
-export { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
+export { pullSecretTexts, StartError, toStartError } from "./images.ts";
+export { NodeImages, type ImagesConfig } from "./node-images.ts";

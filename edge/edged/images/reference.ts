@@ -28,3 +28,9 @@ export function parseReference(ref: string): ImageName {
   const path = registry === "docker.io" && !name.includes("/") ? `library/${name}` : name;
   return { registry, path, suffix: suffix === "" ? ":latest" : suffix };
 }
+
+/** "nginx" as "docker.io/library/nginx:latest": what two spellings of one image have in common. */
+export function completeReference(ref: string): string {
+  const { registry, path, suffix } = parseReference(ref);
+  return `${registry}/${path}${suffix}`;
+}

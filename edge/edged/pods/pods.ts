@@ -7,6 +7,7 @@ import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
 import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
 import type { EventRecorder } from "#edge/edged/events";
+import type { NodeImages } from "#edge/edged/images";
 import { hasAppArmor } from "#edge/edged/security-context";
 import { requestTokens } from "#edge/edged/environment/tokens";
 import { removeClaimDirectory, volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
@@ -39,6 +40,7 @@ export interface PodsDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly recorder: EventRecorder;
+  readonly images: Pick<NodeImages, "ensure">;
   /** What subPaths are mounted at while their containers start. */
   readonly pinsDir: string;
   /** Address of the node. */
@@ -151,6 +153,11 @@ export class Pods implements AsyncDisposable {
     for (const worker of this.#workers.values()) if (referencesOf(worker.pod).length > 0) worker.refresh();
   }
 
+  /** Images were loaded: what waited for one is started now. */
+  imagesLoaded(): void {
+    for (const worker of this.#workers.values()) worker.retryImages();
+  }
+
   hint(hint: RuntimeHint): void {
     if (hint.kind === "container") {
       this.#workers.get(hint.podUid)?.invalidate(hint.id);
@@ -197,10 +204,12 @@ export class Pods implements AsyncDisposable {
   }
 
   #workerDeps(uid: string): PodWorkerDeps {
-    const { port, runtime, clock, log, recorder, pinsDir, address, allocatable, nodeApi } = this.#deps;
+    const { port, runtime, images, clock, log, recorder, pinsDir, address, allocatable, nodeApi } =
+      this.#deps;
     const { nodeName, dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
     return {
       runtime,
+      images,
       clock,
       log,
       podDir: join(dataDir, "pods", uid),

@@ -7,7 +7,7 @@ import { containerMounts, terminationLogPath, type PodVolumes } from "#edge/edge
 import { refuseContainer, refusePod, type NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec, hostnameOf, sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
-import { ensureImage, pullSecretTexts, StartError, toStartError } from "#edge/edged/images";
+import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
 import type { PodReporter } from "./reporter.ts";
 import type { PodState } from "./state.ts";
@@ -16,6 +16,7 @@ import type { PodStopper } from "./stop.ts";
 export interface StartDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
+  readonly images: Pick<NodeImages, "ensure">;
   readonly podDir: string;
   /** What subPaths are mounted at until their container runs. */
   readonly pinsDir: string;
@@ -156,14 +157,14 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
 
 async function imageAndEnv(
   { pod, container, facts, record, signal }: StartInput,
-  { runtime, clock, objects }: StartDeps,
+  { images, objects }: StartDeps,
 ): Promise<{ readonly imageUser: string; readonly env: ReadonlyMap<string, string> }> {
   const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
   const keys = [...envReferences(container), ...secrets];
   const found: Objects =
     keys.length === 0 ? new Map() : await objects(pod.metadata.namespace ?? "default", keys);
-  const tools = { runtime, clock, record, signal };
-  const image = await ensureImage(container, pullSecretTexts(pod, found), tools);
+  const dockerConfigs = pullSecretTexts(pod, found);
+  const image = await images.ensure({ container, dockerConfigs, record, signal });
   const env = resolveEnv(pod, container, found, facts);
   if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
   return { imageUser: image.user ?? "", env: env.env };

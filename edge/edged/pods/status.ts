@@ -123,7 +123,9 @@ function imageFields(
   latest: ContainerDetails | undefined,
 ): Pick<ContainerStatus, "image" | "imageID" | "containerID"> {
   if (!latest) return { image: container.image ?? "", imageID: "" };
-  return { image: latest.image, imageID: latest.imageRef, containerID: latest.uri };
+  // One that is known by another name was made by id.
+  const image = latest.image.startsWith("sha256:") ? (container.image ?? "") : latest.image;
+  return { image, imageID: latest.imageRef, containerID: latest.uri };
 }
 
 function stateOf(

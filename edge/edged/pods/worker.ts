@@ -202,6 +202,11 @@ export class PodWorker implements AsyncDisposable {
     this.wake();
   }
 
+  /** Images were loaded: what waits for one is retried. */
+  retryImages(): void {
+    if (this.#state.memory.retryImages()) this.wake();
+  }
+
   /** Another pod was removed: a host port may be free now. */
   retrySandbox(): void {
     if (this.#state.memory.succeeded(sandboxName)) this.wake();

@@ -47,13 +47,23 @@ export class DockerImages implements ImageService, ImageStore {
   async findImage(ref: string): Promise<Image | undefined> {
     const { docker } = this.#calls;
     const found = await this.#calls.find(`look for image "${ref}"`, () => docker.getImage(ref).inspect());
-    if (!found) return undefined;
+    if (!found) return this.#findByDigest(ref);
     return {
       id: found.Id,
       names: [...(found.RepoTags ?? []), ...(found.RepoDigests ?? [])],
       sizeBytes: found.Size,
       user: found.Config.User,
     };
+  }
+
+  /** What a mirror calls otherwise: the same digest is the same image. */
+  async #findByDigest(ref: string): Promise<Image | undefined> {
+    const [, digest] = ref.split("@");
+    if (digest === undefined) return undefined;
+    const named = (await this.listImages()).find(({ names }) =>
+      names.some((one) => one.endsWith(`@${digest}`)),
+    );
+    return named && this.findImage(named.id);
   }
 
   async listImages(): Promise<readonly Image[]> {

@@ -157,8 +157,17 @@ class DockerRuntime implements ContainerRuntime {
     return this.remove(id);
   }
 
-  create(spec: ContainerSpec): Promise<string> {
-    return this.#create(spec.identity.container, containerBody(spec, this.#options));
+  async create(spec: ContainerSpec): Promise<string> {
+    const body = containerBody(spec, this.#options);
+    try {
+      return await this.#create(spec.identity.container, body);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== "image-not-found") throw error;
+      // By digest an image is found that a mirror calls otherwise.
+      const image = await this.findImage(spec.image);
+      if (!image) throw error;
+      return this.#create(spec.identity.container, { ...body, Image: image.id });
+    }
   }
 
   async #create(name: string, body: Docker.ContainerCreateOptions): Promise<string> {

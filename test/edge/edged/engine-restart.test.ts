@@ -1,54 +1,16 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
-import { eventually, run } from "#internal/scripts/service.ts";
+import { eventually } from "#internal/scripts/service.ts";
+import { canStartEngine, startEngine } from "#internal/test/support/machine/own-engine.ts";
 import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { needs, needsCommands } from "#internal/test/support/needs.ts";
 
 setDefaultTimeout(90_000);
-const canRun =
-  needsCommands("dockerd", "docker", "unshare") &&
-  needs({ "busybox-static": existsSync("/bin/busybox"), root: process.getuid?.() === 0 });
-
-/**
- * A dockerd of our own in a network namespace of its own: with `--bridge=none` dockerd deletes the `docker0` it finds,
- * which otherwise is that of the machine's engine. Pods of this test use that namespace as their host's network.
- */
-async function startEngine(dir: string): Promise<{ address: string; stop: () => Promise<void> }> {
-  const socket = join(dir, "engine.sock");
-  writeFileSync(join(dir, "daemon.json"), "{}");
-  const engine = Bun.spawn(
-    [
-      // Its own network namespace: without a bridge dockerd removes the docker0 it finds, which is the machine's.
-      "unshare",
-      "--net",
-      "dockerd",
-      `--config-file=${join(dir, "daemon.json")}`,
-      `--host=unix://${socket}`,
-      `--data-root=${join(dir, "data")}`,
-      `--exec-root=${join(dir, "exec")}`,
-      `--pidfile=${join(dir, "engine.pid")}`,
-      "--bridge=none",
-      "--iptables=false",
-      "--ip6tables=false",
-      "--storage-driver=vfs",
-    ],
-    { stdout: "ignore", stderr: Bun.file(join(dir, "engine.log")) },
-  );
-  await eventually(30_000, () => run(["docker", "-H", `unix://${socket}`, "info"]));
-  const stop = async (): Promise<void> => {
-    engine.kill("SIGTERM");
-    await engine.exited;
-    // dockerd leaves this mount behind, and a mounted file cannot be removed.
-    Bun.spawnSync(["umount", join(dir, "exec/netns/default")]);
-  };
-  return { address: `unix://${socket}`, stop };
-}
+const canRun = canStartEngine();
 
 test.skipIf(!canRun)(
   "edged brings its pods back after the engine was restarted, each container once",

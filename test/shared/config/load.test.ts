@@ -96,7 +96,7 @@ edged:
   expect(config.edgeHub.certFile).toBe("/etc/kubeedge/certs/edge.crt");
   expect(config.edged.interfaceName).toBe("eth0");
   expect(warnings).toEqual([
-    "Fields that have no effect here: edgehub.controller.placement, edgehub.controller.refresh-ak-sk-interval, edgehub.controller.auth-info-files-path, edgehub.controller.placement-url, edged.device-plugin-enabled, edged.gpu-plugin-enabled, edged.image-gc-high-threshold, edged.image-gc-low-threshold, edged.maximum-dead-containers-per-container",
+    "Fields that have no effect here: edgehub.controller.placement, edgehub.controller.refresh-ak-sk-interval, edgehub.controller.auth-info-files-path, edgehub.controller.placement-url, edged.device-plugin-enabled, edged.gpu-plugin-enabled, edged.maximum-dead-containers-per-container",
   ]);
 });
 

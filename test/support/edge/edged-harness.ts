@@ -116,6 +116,11 @@ export class EdgedHarness implements AsyncDisposable {
       // Whatever the machine of the tests runs short of.
       eviction: noEviction,
       reserved: [],
+      images: {
+        pulls: { parallel: 1, idleMs: 60_000, authFile: undefined, mirrors: {} },
+        gc: { highPercent: 100, lowPercent: 80, minimumAgeMs: 120_000, maximumAgeMs: undefined },
+        archiveDir: undefined,
+      },
       relistMs: 1000,
       ...config,
     };

@@ -41,6 +41,9 @@ const retryWaits: Readonly<Record<string, readonly [number, number]>> = {
   [sandboxName]: [1_000, 30_000],
 };
 
+/** kubelet: reasons of containers whose image is not here. */
+const imageReasons: ReadonlySet<string> = new Set(["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"]);
+
 /** Ends of containers whose back-off was recorded; a pod has few containers, and each end is asked about once. */
 const mostRecorded = 50;
 
@@ -102,6 +105,13 @@ export class PodMemory {
       if (reason === "CreateContainerConfigError" || reason === "ContainerCreating")
         this.#failures.delete(name);
     }
+  }
+
+  /** What waits for an image may be retried at once. @returns whether anything does */
+  retryImages(): boolean {
+    const waiting = [...this.#failures].filter(([, { reason }]) => imageReasons.has(reason));
+    for (const [name] of waiting) this.#failures.delete(name);
+    return waiting.length > 0;
   }
 
   /** Failed pulls that are backing off from now on, as [container, image]. */

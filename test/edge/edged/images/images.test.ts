@@ -1,15 +1,17 @@
 import { expect, test } from "bun:test";
 import { ensureImage } from "#internal/edge/edged/images/images.ts";
-import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 
 async function outcome(image: string): Promise<string> {
-  const clock = new FakeClock();
-  const runtime = new FakeRuntime(clock);
-  runtime.addImage(image);
-  const tools = { runtime, clock, record: () => undefined, signal: new AbortController().signal };
+  const found = { id: `sha256:${image}`, names: [image], sizeBytes: 1 };
+  const tools = {
+    record: () => undefined,
+    find: async () => found,
+    pull: async () => ({ pullMs: 0, wholeMs: 0 }),
+    readPulled: async () => found,
+    signal: new AbortController().signal,
+  };
   try {
-    return (await ensureImage({ name: "c", image, imagePullPolicy: "Never" }, [], tools)).id;
+    return (await ensureImage({ name: "c", image, imagePullPolicy: "Never" }, tools)).id;
   } catch (error) {
     return (error as { code: string }).code;
   }

@@ -32,6 +32,7 @@ async function world(eviction: Partial<EvictionConfig> = { hard }) {
   const clock = new FakeClock();
   const runtime = new FakeRuntime(clock);
   runtime.addImage("web:1");
+  runtime.registry.add("web:1");
   const edge = new EdgedHarness();
   const machine = { load: plenty };
   const start = (): Promise<void> =>

@@ -1,0 +1,188 @@
+import { createReadStream } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createZstdDecompress } from "node:zlib";
+import type { Clock } from "#shared/clock";
+import { AppError, asError, UnavailableError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import type { ContainerRuntime, ImageStore } from "#edge/runtime";
+import { ArchiveRecord, isSameFile, type FileStamp, type LoadedImage } from "./archive-record.ts";
+
+export interface ImageArchivesOptions {
+  readonly dir: string;
+  /** Where it is written what was loaded. */
+  readonly recordPath: string;
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The complete form of an image's name. */
+  readonly complete: (name: string) => string;
+  /** Images came that a pod may wait for. */
+  readonly onLoaded: () => void;
+}
+
+/** A file that did not change between two looks is complete. */
+const lookMs = 10_000;
+
+/** What `docker save`, `skopeo copy` and others write. */
+const archiveName = /\.(tar|tar\.gz|tgz|tar\.zst|tzst|tar\.xz|tar\.bz2)$/;
+
+/**
+ * Loads the image archives of a directory into the engine, each once: at start, and when one appears or is replaced. An
+ * archive that cannot be loaded is reported by its name, and tried again when it changes. Images of archives that are
+ * there are kept, and loaded again when the engine has lost them.
+ */
+export class ImageArchives implements AsyncDisposable {
+  readonly #options: ImageArchivesOptions;
+  readonly #store: ImageStore;
+  readonly #record: ArchiveRecord;
+  readonly #closed = new AbortController();
+  /** Files as the last look found them. */
+  #seen = new Map<string, FileStamp>();
+  #reported: string | undefined;
+  #work: Promise<void> = Promise.resolve();
+  #timer: Disposable | undefined;
+
+  constructor(options: ImageArchivesOptions, store: ImageStore) {
+    this.#options = options;
+    this.#store = store;
+    this.#record = new ArchiveRecord(options.recordPath);
+  }
+
+  /** Looks now, and from then on in intervals. What is there already is loaded at once. */
+  start(): void {
+    void this.#queue(async () => {
+      await this.#forgetLost();
+      this.#seen = await this.#list();
+      await this.#look();
+    });
+  }
+
+  /** Whether an image is in an archive of the directory. */
+  isHeld(id: string): boolean {
+    return this.#record.images.some((one) => one.id === id);
+  }
+
+  /** Loads an image again that the engine has lost. @returns whether an archive has one of that complete name */
+  async provide(ref: string): Promise<boolean> {
+    const name = this.#record.find(ref);
+    if (name === undefined) return false;
+    await this.#queue(async () => {
+      const stamp = await stampOf(join(this.#options.dir, name));
+      if (stamp) await this.#load(name, stamp);
+    });
+    return true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    this.#timer?.[Symbol.dispose]();
+    await this.#work;
+  }
+
+  /** One after the other: an archive takes the disk and the processor of a small machine. */
+  #queue(work: () => Promise<void>): Promise<void> {
+    const { log, clock } = this.#options;
+    const done = this.#work.then(async () => {
+      if (this.#closed.signal.aborted) return;
+      this.#timer?.[Symbol.dispose]();
+      try {
+        await work();
+      } catch (error) {
+        const isQuiet = error instanceof UnavailableError || this.#closed.signal.aborted;
+        log[isQuiet ? "debug" : "warn"]("cannot load image archives", { dir: this.#options.dir, error });
+      }
+      if (this.#closed.signal.aborted) return;
+      this.#timer = clock.after(lookMs, () => void this.#queue(() => this.#look()));
+    });
+    this.#work = done;
+    return done;
+  }
+
+  /** An engine that was set up again has nothing that was loaded. */
+  async #forgetLost(): Promise<void> {
+    const present = new Set((await this.#options.runtime.listImages()).map(({ id }) => id));
+    const files = await this.#list();
+    const isLost = ({ id }: LoadedImage): boolean => !present.has(id);
+    const kept = [...files.keys()].filter((name) => !this.#record.get(name)?.images.some(isLost));
+    this.#record.keep(new Set(kept));
+  }
+
+  async #look(): Promise<void> {
+    const files = await this.#list();
+    const before = this.#seen;
+    this.#seen = files;
+    this.#record.keep(new Set(files.keys()));
+    for (const [name, stamp] of files) {
+      this.#closed.signal.throwIfAborted();
+      const last = before.get(name);
+      const isComplete = last !== undefined && isSameFile(last, stamp);
+      const known = this.#record.get(name);
+      if (isComplete && !(known && isSameFile(known, stamp))) await this.#load(name, stamp);
+    }
+  }
+
+  async #list(): Promise<Map<string, FileStamp>> {
+    const { dir, log } = this.#options;
+    try {
+      const names = (await readdir(dir)).filter((name) => archiveName.test(name)).sort();
+      const stamps = names.map(async (name) => [name, await stampOf(join(dir, name))] as const);
+      this.#reported = undefined;
+      const found = await Promise.all(stamps);
+      return new Map(found.flatMap(([name, stamp]) => (stamp ? [[name, stamp]] : [])));
+    } catch (error) {
+      const reason = asError(error).message;
+      if (this.#reported !== reason) log.warn("cannot read edged.image-dir", { dir, reason });
+      this.#reported = reason;
+      return new Map();
+    }
+  }
+
+  async #load(name: string, stamp: FileStamp): Promise<void> {
+    const { dir, log, onLoaded } = this.#options;
+    const { signal } = this.#closed;
+    try {
+      const names = await this.#store.load(readArchive(join(dir, name)), { signal });
+      if (names.length === 0) throw new AppError("image-archive", "there is no image in it");
+      const images = await Promise.all(names.map((one) => this.#find(one)));
+      this.#record.set(name, { ...stamp, images: images.filter((one) => one !== undefined) });
+      log.info("image archive loaded", { archive: name, images: names });
+      onLoaded();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof UnavailableError) throw error;
+      const fault = asError(error).message;
+      log.error("image archive cannot be loaded", { archive: join(dir, name), reason: fault });
+      this.#record.set(name, { ...stamp, images: [], fault });
+    }
+  }
+
+  async #find(name: string): Promise<LoadedImage | undefined> {
+    const image = await this.#options.runtime.findImage(name);
+    return image && { id: image.id, name: this.#options.complete(name) };
+  }
+}
+
+async function stampOf(path: string): Promise<FileStamp | undefined> {
+  try {
+    const info = await stat(path);
+    return info.isFile() ? { size: info.size, mtimeMs: info.mtimeMs } : undefined;
+  } catch {
+    // Removed since it was listed, or a link to nothing.
+    return undefined;
+  }
+}
+
+/** The bytes of an archive as the engine reads them: Docker before 23 does not know zstd. */
+async function* readArchive(path: string): AsyncGenerator<Uint8Array> {
+  const file = createReadStream(path);
+  const bytes = path.endsWith("zst") ? file.pipe(createZstdDecompress()) : file;
+  file.on("error", (error) => bytes.destroy(error));
+  try {
+    const chunks: AsyncIterable<Uint8Array> = bytes;
+    yield* chunks;
+  } finally {
+    file.destroy();
+    bytes.destroy();
+  }
+}

@@ -1,0 +1,1 @@
+export { ImageArchives } from "./archives.ts";

@@ -1,0 +1,114 @@
+import { join } from "node:path";
+import type { Clock } from "#shared/clock";
+import { asError } from "#shared/errors";
+import type { Container } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import type { ContainerRuntime, Image } from "#edge/runtime";
+import type { PodEvent } from "#edge/edged/events";
+import { ImageArchives } from "#edge/edged/images/archives";
+import { ImageAges, ImageGc, type GcPolicy } from "#edge/edged/images/unused";
+import { ensureImage } from "./images.ts";
+import { completeReference } from "./reference.ts";
+import { ImagePuller, type PullConfig, type PullJob, type PullTime } from "./puller.ts";
+
+/** `edged.image-…` and what else is about images in the config file. */
+export interface ImagesConfig {
+  readonly pulls: PullConfig;
+  readonly gc: GcPolicy;
+  /** A directory of archives; undefined: none. */
+  readonly archiveDir: string | undefined;
+}
+
+export interface NodeImagesDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly dataDir: string;
+  /** An Event of the Node. */
+  readonly record: (event: PodEvent) => void;
+  /** Images came that a pod may wait for. */
+  readonly onLoaded: () => void;
+}
+
+/** What a container's image is made sure of with. */
+export interface ImageRequest extends Pick<PullJob, "dockerConfigs" | "record" | "signal"> {
+  readonly container: Container;
+}
+
+/** The images of the node: pulled, loaded from archives, and removed when nobody uses them. */
+export class NodeImages implements AsyncDisposable {
+  readonly #deps: NodeImagesDeps;
+  readonly #puller: ImagePuller;
+  readonly #ages: ImageAges;
+  readonly #gc: ImageGc;
+  readonly #archives: ImageArchives | undefined;
+
+  constructor(config: ImagesConfig, deps: NodeImagesDeps) {
+    const { dataDir, log, runtime } = deps;
+    this.#deps = deps;
+    this.#puller = new ImagePuller(config.pulls, deps);
+    this.#ages = new ImageAges(join(dataDir, "image-ages.json"), log);
+    const isHeld = (id: string): boolean => this.#archives?.isHeld(id) ?? false;
+    this.#gc = new ImageGc(config.gc, { ...deps, ages: this.#ages, isHeld });
+    const { archiveDir: dir } = config;
+    const store = runtime.imageStore;
+    const recordPath = join(dataDir, "image-archives.json");
+    const archives = { ...deps, dir: dir ?? "", recordPath, complete: completeReference };
+    if (dir !== undefined && store) this.#archives = new ImageArchives(archives, store);
+    if (!store) this.#warnOfMissingStore(config);
+  }
+
+  start(): void {
+    this.#archives?.start();
+    this.#gc.wake();
+  }
+
+  /** Makes sure that a container's image is in the engine, by its pull policy. @throws StartError */
+  async ensure({ container, dockerConfigs, record, signal }: ImageRequest): Promise<Image> {
+    const { runtime } = this.#deps;
+    const image = await ensureImage(container, {
+      record,
+      find: (ref) => this.#find(ref),
+      pull: (ref) => this.pull({ ref, dockerConfigs, record, signal }),
+      readPulled: (ref) => runtime.findImage(ref),
+      signal,
+    });
+    this.#ages.touch(image.id);
+    return image;
+  }
+
+  /** @throws AppError "image-pull", UnavailableError, or the reason of the signal */
+  async pull(job: PullJob): Promise<PullTime> {
+    try {
+      return await this.#puller.pull(job);
+    } catch (error) {
+      if (/no space left on device/i.test(asError(error).message)) void this.#gc.reclaim();
+      throw error;
+    }
+  }
+
+  /** Removes every image that nobody uses: disk space is short. */
+  reclaim(): Promise<void> {
+    return this.#gc.reclaim();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#archives?.[Symbol.asyncDispose]();
+    await this.#gc[Symbol.asyncDispose]();
+  }
+
+  async #find(ref: string): Promise<Image | undefined> {
+    const { runtime } = this.#deps;
+    const found = await runtime.findImage(ref);
+    if (found || !(await this.#archives?.provide(completeReference(ref)))) return found;
+    return runtime.findImage(ref);
+  }
+
+  #warnOfMissingStore({ pulls, archiveDir }: ImagesConfig): void {
+    const { log } = this.#deps;
+    if (Object.keys(pulls.mirrors).length > 0)
+      log.warn("edged.registry-mirrors has no effect: this engine has mirrors of its own");
+    if (archiveDir !== undefined)
+      log.warn("edged.image-dir has no effect: this engine cannot load archives for edgecore");
+  }
+}
