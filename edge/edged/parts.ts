@@ -5,12 +5,11 @@ import type { Logger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/topics";
 import type { NodeApiFacts } from "#edge/edged/environment";
 import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
-import type { MachineLoad, NodeAgentConfig } from "#edge/edged/node";
+import type { Machine, MachineLoad, NodeAgentConfig, NodeResources } from "#edge/edged/node";
 import type { PodsConfig } from "#edge/edged/pods";
 import { EventRecorder } from "#edge/edged/events";
 import { NodeImages, type ImagesConfig } from "#edge/edged/images";
 import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
-import type { NodeResources } from "#edge/edged/node";
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
 import { measure, measureStorage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
@@ -63,11 +62,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
   const { nodeName, dataDir, nodeIp, interfaceName } = config;
   let hostIp: string | undefined;
   const address = (): string => nodeIp || (hostIp ??= readAddress(interfaceName));
-  const recorder = new EventRecorder({
-    nodeName,
-    clock,
-    emit: (event) => void port.emit("event.recorded", { event }),
-  });
+  const recorder = recorderOf(nodeName, deps);
   const unknown = new UnknownPods({
     runtime,
     clock,
@@ -77,7 +72,8 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     isKnown: (uid) => pods.has(uid),
     onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
   });
-  const resources = resourcesOf(config, deps);
+  const machine = readMachine();
+  const resources = resourcesOf(config, deps, machine);
   const evictor = makeEvictor(config, deps, {
     pods: () => pods.active(),
     reclaim: async () => {
@@ -92,7 +88,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     runtime,
     clock,
     log,
-    machine: readMachine(),
+    machine,
     resources: () => resources,
     pressures: () => evictor.pressures,
     address,
@@ -113,6 +109,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     recorder,
     address,
     allocatable: resources.allocatable,
+    memoryBytes: machine.memoryBytes,
     pressures: () => evictor.pressures,
     findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
     onListed: (list) => unknown.look(list),
@@ -120,14 +117,18 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
   return { agent, pods, unknown, evictor, images };
 }
 
-function resourcesOf(config: EdgedSettings, deps: EdgedDeps): NodeResources {
+function recorderOf(nodeName: string, { port, clock }: EdgedDeps): EventRecorder {
+  return new EventRecorder({ nodeName, clock, emit: (event) => void port.emit("event.recorded", { event }) });
+}
+
+function resourcesOf(config: EdgedSettings, deps: EdgedDeps, machine: Machine): NodeResources {
   const { dataDir, maxPods, reserved, eviction } = config;
   const load = (deps.readLoad ?? readLoad)(dataDir);
   const kept = {
     memoryBytes: hardBytes(eviction, "memory.available", load.memoryBytes),
     diskBytes: hardBytes(eviction, "nodefs.available", load.disk.capacityBytes),
   };
-  return nodeResources({ machine: readMachine(), load, maxPods, reserved, kept });
+  return nodeResources({ machine, load, maxPods, reserved, kept });
 }
 
 function makeEvictor(

@@ -80,6 +80,8 @@ export interface ContainerSpec {
   readonly nanoCpus?: number;
   readonly memoryBytes?: number;
   readonly oomScoreAdj?: number;
+  /** Processes and threads at most. */
+  readonly pidsLimit?: number;
   readonly privileged: boolean;
   readonly readOnlyRoot: boolean;
   readonly noNewPrivileges: boolean;

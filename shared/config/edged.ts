@@ -137,6 +137,11 @@ export const edgedSection = section("Pods on this node.", {
     "Sysctls that pods may set in addition to the Kubernetes safe set, e.g. net.core.somaxconn or kernel.msg*.",
     [],
   ),
+  "pod-pids-limit": whole(
+    "Maximum number of processes and threads of each container. -1: no limit but the engine's own.",
+    -1,
+    [-1, 4_194_304],
+  ),
   "eviction-hard": thresholds(
     "Eviction thresholds: what the node keeps free. Below one of them a pod is ended at once. What is not named keeps its default, 0% is none.",
     defaultHardEviction,
@@ -214,6 +219,8 @@ export interface EdgedConfig {
   readonly allowedUnsafeSysctls: readonly string[];
   /** undefined: edgecore's own */
   readonly version: string | undefined;
+  /** Of each container; undefined: no limit. */
+  readonly podPidsLimit: number | undefined;
   readonly eviction: EvictionConfig;
   /** Sums of what is reserved, quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
@@ -251,6 +258,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     clusterDomain: edged["cluster-domain"],
     allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
     version: orNothing(edged.version),
+    podPidsLimit: edged["pod-pids-limit"] > 0 ? edged["pod-pids-limit"] : undefined,
     eviction: toEviction(edged),
     reserved: [edged["system-reserved"], edged["kube-reserved"]],
   };

@@ -65,6 +65,7 @@ const edgeRows: readonly Row[] = [
   [`${kubelet}.clusterDNS`, "edged.cluster-dns"],
   [`${kubelet}.clusterDomain`, "edged.cluster-domain"],
   [`${kubelet}.allowedUnsafeSysctls`, "edged.allowed-unsafe-sysctls"],
+  [`${kubelet}.podPidsLimit`, "edged.pod-pids-limit"],
   [`${kubelet}.evictionHard`, "edged.eviction-hard"],
   [`${kubelet}.evictionSoft`, "edged.eviction-soft"],
   [`${kubelet}.evictionSoftGracePeriod`, "edged.eviction-soft-grace-period"],

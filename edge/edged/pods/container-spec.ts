@@ -1,9 +1,8 @@
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
-import { qosClass } from "#shared/scheduling";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
-import { sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
+import { oomScoreAdj, sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
 
 export interface ClusterDns {
   readonly servers: readonly string[];
@@ -45,6 +44,14 @@ export interface ContainerOptions {
   readonly security: NodeSecurity;
   /** The user the image names. */
   readonly imageUser: string;
+  readonly limits: NodeLimits;
+}
+
+/** What the node has, and what it allows each container. */
+export interface NodeLimits {
+  readonly memoryBytes: number;
+  /** Processes and threads; undefined: as many as the engine allows. */
+  readonly processes: number | undefined;
 }
 
 /** One container of a pod, joined to its sandbox. */
@@ -69,7 +76,8 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     ipc: pod.spec.hostIPC ? "host" : "pod",
     pid: options.targetId === undefined ? pidOf(pod) : { ofContainer: options.targetId },
     mounts,
-    ...resourcesOf(pod, container),
+    ...resourcesOf(container),
+    ...limitsOf(pod, container, options.limits),
     ...securityOf(pod, container, { imageUser, node }),
   };
 }
@@ -146,11 +154,17 @@ function hasPrivileged({ spec }: Pod): boolean {
   return all.some((one) => one.securityContext?.privileged === true);
 }
 
-/** As kubelet's MilliCPUToShares: a core is 1024 shares, at least 2. */
-function resourcesOf(
+function limitsOf(
   pod: Pod,
   container: Container,
-): Pick<ContainerSpec, "cpuShares" | "nanoCpus" | "memoryBytes" | "oomScoreAdj"> {
+  { memoryBytes, processes }: NodeLimits,
+): Pick<ContainerSpec, "oomScoreAdj" | "pidsLimit"> {
+  const score = { oomScoreAdj: oomScoreAdj(pod, container, memoryBytes) };
+  return processes === undefined ? score : { ...score, pidsLimit: processes };
+}
+
+/** As kubelet's MilliCPUToShares: a core is 1024 shares, at least 2. */
+function resourcesOf(container: Container): Pick<ContainerSpec, "cpuShares" | "nanoCpus" | "memoryBytes"> {
   const { limits, requests } = container.resources ?? {};
   const cpuLimit = quantityNumber(limits?.["cpu"]);
   const cpuRequest = quantityNumber(requests?.["cpu"]) ?? cpuLimit ?? 0;
@@ -159,6 +173,5 @@ function resourcesOf(
     cpuShares: Math.max(2, Math.floor(cpuRequest * 1024)),
     ...(cpuLimit ? { nanoCpus: Math.max(1e7, Math.round(cpuLimit * 1e9)) } : {}),
     ...(memory ? { memoryBytes: Math.round(memory) } : {}),
-    oomScoreAdj: { Guaranteed: 0, Burstable: 500, BestEffort: 1000 }[qosClass(pod)],
   };
 }

@@ -14,6 +14,7 @@ import { removeClaimDirectory, volumeTokenRequests, volumeReferences } from "#ed
 import { claimSourceOf, volumeSourceOf } from "#shared/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { findUnusable, pressureRefusal, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
+import type { OomScores } from "./start.ts";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
 
 export interface PodsConfig {
@@ -24,6 +25,8 @@ export interface PodsConfig {
   readonly clusterDomain: string;
   /** Sysctls pods may set beyond Kubernetes' safe set. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** Processes and threads of a container at most; undefined for as many as the engine allows. */
+  readonly podPidsLimit: number | undefined;
   /** How often the engine is listed without a hint; 3 s by default. kubelet's PLEG relists each second. */
   readonly relistMs?: number;
 }
@@ -47,6 +50,8 @@ export interface PodsDeps {
   readonly address: () => string;
   /** What pods may use of the node, as its status shows it. */
   readonly allocatable: Readonly<Record<string, string>>;
+  /** Of the node. */
+  readonly memoryBytes: number;
   readonly nodeApi?: NodeApiFacts | undefined;
   /** Types of the Node's conditions of pressure that are True, e.g. "MemoryPressure". */
   readonly pressures: () => readonly string[];
@@ -76,6 +81,7 @@ export class Pods implements AsyncDisposable {
   #relistAgain = false;
   #relisting: Promise<void> | undefined;
   #timer: Disposable | undefined;
+  readonly #oomScores: OomScores = { negative: "unknown" };
 
   constructor(config: PodsConfig, deps: PodsDeps) {
     this.#config = config;
@@ -216,6 +222,8 @@ export class Pods implements AsyncDisposable {
       dns: { servers: clusterDns, domain: clusterDomain },
       pinsDir,
       security: { allowedUnsafeSysctls, seccompDir: join(dataDir, "seccomp"), appArmor: hasAppArmor() },
+      limits: { memoryBytes: this.#deps.memoryBytes, processes: this.#config.podPidsLimit },
+      oomScores: this.#oomScores,
       facts: () => ({ nodeName, hostIp: address(), allocatable, nodeApi }),
       objects: (namespace, keys) => this.#objects(namespace, keys),
       tokens: (pod) =>

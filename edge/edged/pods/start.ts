@@ -1,11 +1,17 @@
 import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Container, EphemeralContainer, Pod } from "#shared/kube";
-import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
+import type { ContainerDetails, ContainerRuntime, ContainerSpec } from "#edge/runtime";
 import { envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/environment";
 import { containerMounts, terminationLogPath, type PodVolumes } from "#edge/edged/volumes";
 import { refuseContainer, refusePod, type NodeSecurity } from "#edge/edged/security-context";
-import { containerSpec, hostnameOf, sandboxSpec, type ClusterDns } from "./container-spec.ts";
+import {
+  containerSpec,
+  hostnameOf,
+  sandboxSpec,
+  type ClusterDns,
+  type NodeLimits,
+} from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
@@ -22,7 +28,17 @@ export interface StartDeps {
   readonly pinsDir: string;
   readonly dns: ClusterDns;
   readonly security: NodeSecurity;
+  readonly limits: NodeLimits;
+  readonly oomScores: OomScores;
   readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
+}
+
+/**
+ * Whether the engine may protect a container from the kernel's OOM killer: without a capability (rootless, nested) it cannot
+ * start one with a negative score, and says nothing of why.
+ */
+export interface OomScores {
+  negative: "unknown" | "allowed" | "refused";
 }
 
 export interface PodStarterParts {
@@ -122,7 +138,7 @@ interface StartInput {
 /** Creates and starts one container of a pod. @returns its id. @throws AppError whose code is the waiting reason */
 async function startContainer(input: StartInput, deps: StartDeps): Promise<string> {
   const { pod, container, role, attempt, sandbox, volumes, record, facts } = input;
-  const { runtime, podDir, pinsDir, security, dns } = deps;
+  const { podDir, pinsDir, security, dns, limits } = deps;
   const { imageUser, env } = await imageAndEnv(input, deps);
   const terminationLog = terminationLogPath(podDir, container.name, attempt);
   const hosts = { hostname: hostnameOf(pod), domain: dns.domain, podIps: facts.podIps };
@@ -147,10 +163,11 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
     mounts,
     security,
     imageUser,
+    limits,
   });
-  const id = await runtime.create(spec).catch(toStartError("CreateContainerError"));
-  record({ type: "Normal", reason: "Created", message: `Created container ${container.name}` });
-  await startOrRemove(runtime, id).catch(toStartError("RunContainerError"));
+  const onCreated = (): void =>
+    record({ type: "Normal", reason: "Created", message: `Created container ${container.name}` });
+  const id = await createAndStart(spec, deps, onCreated);
   record({ type: "Normal", reason: "Started", message: `Started container ${container.name}` });
   return id;
 }
@@ -168,6 +185,31 @@ async function imageAndEnv(
   const env = resolveEnv(pod, container, found, facts);
   if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
   return { imageUser: image.user ?? "", env: env.env };
+}
+
+/** One that could not be started with a negative OOM score is started with the least that any engine may give. */
+async function createAndStart(
+  spec: ContainerSpec,
+  { runtime, oomScores }: StartDeps,
+  onCreated: () => void,
+): Promise<string> {
+  const wanted = spec.oomScoreAdj ?? 0;
+  const isSpared = wanted < 0 && oomScores.negative !== "refused";
+  const given = isSpared || wanted >= 0 ? spec : { ...spec, oomScoreAdj: 0 };
+  const id = await runtime.create(given).catch(toStartError("CreateContainerError"));
+  onCreated();
+  try {
+    await startOrRemove(runtime, id);
+    if (isSpared) oomScores.negative = "allowed";
+    return id;
+  } catch (error) {
+    if (!isSpared || oomScores.negative === "allowed" || error instanceof UnavailableError)
+      return toStartError("RunContainerError")(error);
+  }
+  const again = await runtime.create({ ...spec, oomScoreAdj: 0 }).catch(toStartError("CreateContainerError"));
+  await startOrRemove(runtime, again).catch(toStartError("RunContainerError"));
+  oomScores.negative = "refused";
+  return again;
 }
 
 async function startOrRemove(runtime: ContainerRuntime, id: string): Promise<void> {

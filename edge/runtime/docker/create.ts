@@ -130,6 +130,7 @@ function resourcesOf(spec: ContainerSpec): HostConfig {
     ...(spec.nanoCpus === undefined ? {} : { NanoCpus: spec.nanoCpus }),
     ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
     ...(spec.oomScoreAdj === undefined ? {} : { OomScoreAdj: spec.oomScoreAdj }),
+    ...(spec.pidsLimit === undefined ? {} : { PidsLimit: spec.pidsLimit }),
   };
 }
 

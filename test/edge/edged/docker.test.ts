@@ -111,6 +111,27 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     expect(edge.errors).toEqual([]);
   });
 
+  test("a Guaranteed pod runs with the least OOM score that the engine allows, and with its limit of processes", async () => {
+    await using at = await edgedWorld(owner, { podPidsLimit: 77 });
+    const { edge } = at;
+    const limits = { cpu: "100m", memory: "32Mi" };
+    const pod = makePod("spared", { containers: [{ ...sleeper, resources: { limits } }] });
+    await edge.apply(pod);
+    await edge.until("running", isRunning(edge, pod));
+    const [name = ""] = containers(pod).filter((line) => line.includes("k8s_c_"));
+    const id = name.split(" ")[0] ?? "";
+    const [score, pids] = docker(
+      "inspect",
+      "-f",
+      "{{.HostConfig.OomScoreAdj}} {{.HostConfig.PidsLimit}}",
+      id,
+    ).split(" ");
+    const shown = docker("exec", id, "cat", "/proc/1/oom_score_adj");
+    expect([shown, pids]).toEqual([score, "77"]);
+    expect(["-997", "0"]).toContain(shown);
+    expect(edge.reasons().filter((reason) => reason === "Failed")).toEqual([]);
+  });
+
   test("starts a killed container again and keeps the pod's address", async () => {
     await using at = await edgedWorld(owner);
     const { edge } = at;

@@ -121,6 +121,7 @@ export class EdgedHarness implements AsyncDisposable {
         gc: { highPercent: 100, lowPercent: 80, minimumAgeMs: 120_000, maximumAgeMs: undefined },
         archiveDir: undefined,
       },
+      podPidsLimit: undefined,
       relistMs: 1000,
       ...config,
     };

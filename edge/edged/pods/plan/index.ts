@@ -1,5 +1,6 @@
 export { restartAtMs } from "./crash-backoff.ts";
 export { currentSandbox, historyOf, initsDone, mayRestart, sandboxName, type Role } from "./history.ts";
 export { PodMemory, type PlanMemory, type StartFailure } from "./memory.ts";
+export { oomScoreAdj } from "./oom-score.ts";
 export { planPod, type Action, type PodOutcome, type Plan, type StopReason } from "./plan.ts";
 export { specHash } from "./spec-hash.ts";

@@ -32,6 +32,7 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
       mounts: [],
       security,
       imageUser: "",
+      limits: { memoryBytes: 4 * 2 ** 30, processes: 100 },
     } as const;
     return interesting(containerSpec(pod, container, given));
   },

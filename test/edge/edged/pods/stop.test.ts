@@ -54,6 +54,7 @@ async function running(over: Partial<Container>, graceSeconds: number) {
     env: new Map<string, string>(),
     mounts: [],
     imageUser: "",
+    limits: { memoryBytes: 2 ** 30, processes: undefined },
   } as const;
   const id = await runtime.create(containerSpec(pod, container, { ...given, sandboxId, sandbox, security }));
   await runtime.start(id);
