@@ -11,7 +11,7 @@ import {
   validateChanged,
   validateNew,
 } from "#cloud/kube-api/kinds";
-import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
+import { patchObject, serverSideApply, withFoundManagers, type PatchType } from "#cloud/kube-api/patch";
 import { parseKubeObject, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
@@ -185,7 +185,9 @@ export class ObjectService {
     if (patch.type === "apply") return this.#apply(target, cloneJson(patch.body), options);
     const shown = this.show(target);
     const current = shown instanceof Promise ? await shown : shown;
-    const next = patchObject(target.kind, cloneJson(current), patch);
+    const tracking = applyOptions(target.kind, options, this.#now());
+    const found = withFoundManagers(cloneJson(current), patch.body, tracking);
+    const next = patchObject(target.kind, found, patch);
     asPatched(() => checkType(target.kind, next));
     checkIdentity(target, next);
     checkSameUid(target, next, current);

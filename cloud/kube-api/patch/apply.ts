@@ -209,6 +209,19 @@ function lastAppliedFields(current: JsonObject, options: ApplyOptions): JsonObje
   return uniteAll([ownedFields(config, options), annotation]);
 }
 
+const managersPath = "/metadata/managedFields";
+
+/**
+ * An object as a JSON patch of its managers finds it: one that was never applied by the server tracks none, and gets those that an
+ * apply would find. So kubectl moves what it has applied itself to server-side apply, also in a dry run.
+ */
+export function withFoundManagers(current: JsonObject, patch: Json, options: ApplyOptions): JsonObject {
+  const isAboutManagers = (step: Json): boolean =>
+    isObject(step) && textOf(step, "path").startsWith(managersPath);
+  if (readEntries(current).length > 0 || !Array.isArray(patch) || !patch.some(isAboutManagers)) return current;
+  return withEntries(current, entriesOf(current, options));
+}
+
 function readEntries(object: JsonObject): ManagedEntry[] {
   const { metadata } = object;
   const entries = isObject(metadata) ? metadata["managedFields"] : undefined;

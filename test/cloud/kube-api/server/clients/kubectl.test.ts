@@ -169,6 +169,18 @@ describe.skipIf(!available)("kubectl", () => {
     expect(await kubectl(`get deploy migrated -o ${names}`)).toBe("migrated");
   });
 
+  test("a server-side apply of what kubectl applied itself warns of nothing, and shows no difference", async () => {
+    const path = manifestOf("tried");
+    await kubectl(`apply -f ${path}`);
+    for (const words of ["apply --server-side --dry-run=server", "diff --server-side", "apply --server-side"]) {
+      const command = ["kubectl", "--kubeconfig", kubeconfig, ...words.split(" "), "-f", path];
+      const child = Bun.spawn(command, { stdout: "ignore", stderr: "pipe", env: { ...process.env, HOME: dir.path } });
+      expect([await new Response(child.stderr).text(), await child.exited]).toEqual(["", 0]);
+    }
+    const managers = "jsonpath={.metadata.managedFields[*].manager}";
+    expect((await kubectl(`get deploy tried -o ${managers}`)).split(" ")).toContain("kubectl");
+  });
+
   test("cordon and drain evict the pods of a node", async () => {
     await kubectl("create ns drained");
     await server.call("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name: "n1" } });
