@@ -3,6 +3,7 @@
  * all (`StreamPool`); a reader that takes nothing is cut; requests under way are bounded as by kube-apiserver.
  */
 export { flowControlObjects } from "./default-objects.ts";
+export { startLevelReferences } from "./level-references.ts";
 export { StreamPool, type StreamReader, type StreamPoolOptions } from "./stream-pool.ts";
 export {
   pieceBytes,

@@ -11,7 +11,13 @@ import {
 } from "#cloud/kube-api/auth";
 import { signingKeys } from "#cloud/kube-api/auth/tokens";
 import { Conversions } from "#cloud/kube-api/custom-resources/conversion";
-import { flowControlObjects, InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
+import {
+  flowControlObjects,
+  InFlight,
+  SharedLines,
+  startLevelReferences,
+  StreamPool,
+} from "#cloud/kube-api/flow-control";
 import type { ExtraResource } from "#cloud/kube-api/http";
 import type { ReachPod } from "#cloud/kube-api/http/service-calls";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
@@ -50,6 +56,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const { store, registry, objects, nodeStreams, reach } = parts;
   const install = { objects, registry, store };
   await installObjects(install, log);
+  stack.use(await startLevelReferences({ ...install, clock, log }));
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
   const identity = config.proxyIdentity;

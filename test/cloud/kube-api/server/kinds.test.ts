@@ -289,6 +289,28 @@ describe("the scale of a Deployment", () => {
   });
 });
 
+test("a FlowSchema says whether its level exists, as its table does", async () => {
+  const table = { accept: "application/json;as=Table;g=meta.k8s.io;v=v1" };
+  const missing = async (name: string, status: string): Promise<unknown> => {
+    const watch = await server.stream(`${flow}/flowschemas?watch=1&fieldSelector=metadata.name%3D${name}`);
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const piece of watch.body ?? []) {
+      text += decoder.decode(piece, { stream: true });
+      if (text.includes(`"status":"${status}"`)) break;
+    }
+    const { body } = await call("GET", `${flow}/flowschemas/${name}`, undefined, table);
+    return body["rows"]?.["0"]?.["cells"]?.["5"];
+  };
+  const spec = { priorityLevelConfiguration: { name: "later" } };
+  await call("POST", `${flow}/flowschemas`, { metadata: { name: "waits" }, spec });
+  expect(await missing("waits", "True")).toBe("True");
+  const level = { type: "Exempt", exempt: {} };
+  await call("POST", `${flow}/prioritylevelconfigurations`, { metadata: { name: "later" }, spec: level });
+  expect(await missing("waits", "False")).toBe("False");
+  expect(await missing("catch-all", "False")).toBe("False");
+});
+
 describe("Events", () => {
   const core = "/api/v1/namespaces/default/events";
   const modern = "/apis/events.k8s.io/v1/namespaces/default/events";
