@@ -1,5 +1,7 @@
+import { parseObject } from "#cloud/kube-api/schema";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { childOf, ensureChild, metadataOf, textMapOf, textOf, type JsonObject } from "#shared/json";
+import { compareQuantities, parseQuantity } from "#shared/kube";
 import { everyObject, type NewObject } from "./new-object.ts";
 
 const defaultAnnotations = [
@@ -34,4 +36,22 @@ export function protect(finalizer: string): (created: NewObject) => void {
     const finalizers = Array.isArray(metadata["finalizers"]) ? metadata["finalizers"] : [];
     if (!finalizers.includes(finalizer)) metadata["finalizers"] = [...finalizers, finalizer];
   };
+}
+
+/** A volume grows where its class says that it can (plugin/pkg/admission/storage/persistentvolume/resize). @returns why not */
+export function growthFault(
+  { object, current }: { readonly object: JsonObject; readonly current: JsonObject },
+  store: RevisionStore,
+): string | undefined {
+  const [size, before] = [object, current].map((claim) => {
+    const requests = childOf(childOf(childOf(claim, "spec"), "resources"), "requests");
+    return parseQuantity(textOf(requests, "storage"));
+  });
+  if (!size || !before || compareQuantities(size, before) <= 0) return undefined;
+  if (textOf(childOf(current, "status"), "phase") !== "Bound")
+    return "Only bound persistent volume claims can be expanded";
+  const name = textOf(childOf(object, "spec"), "storageClassName");
+  const text = store.get("storage.k8s.io/storageclasses", `/${name}`);
+  if (text !== undefined && parseObject(text)["allowVolumeExpansion"] === true) return undefined;
+  return "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
 }

@@ -123,7 +123,9 @@ function keepClusterIp(next: JsonObject, current: JsonObject): void {
   const was = childOf(current, "spec") ?? {};
   dropForType(spec, was);
   if (spec.type === "ExternalName" || was.type === "ExternalName") return;
-  for (const field of ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"])
+  if (spec.externalTrafficPolicy !== "Local" && spec.healthCheckNodePort === was.healthCheckNodePort)
+    delete spec.healthCheckNodePort;
+  for (const field of ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"])
     if (spec[field] === undefined && was[field] !== undefined) spec[field] = cloneJson(was[field]);
   if (spec.type !== "ClusterIP") keepNodePorts(spec, was);
 }

@@ -1,4 +1,4 @@
-import { dnsSubdomain, invalid, notNegative } from "#cloud/kube-api/kinds/validation";
+import { dnsSubdomain, invalid, notNegative, validateNodeStatus } from "#cloud/kube-api/kinds/validation";
 import { definitionName, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
 import { isIP } from "node:net";
@@ -8,12 +8,15 @@ type Rule = (status: JsonObject) => FieldError[];
 const rules: Readonly<Record<string, Rule>> = {
   "core.v1.Pod": validatePodStatus,
   "core.v1.Service": validateServiceStatus,
-  "apps.v1.Deployment": validateDeploymentStatus,
+  "core.v1.Node": validateNodeStatus,
 };
 
 /** Errors of a status that is written through its subresource. */
 export function validateStatus(kind: KindInfo, object: JsonObject): FieldError[] {
-  return rules[definitionName(kind)]?.(childOf(object, "status") ?? {}) ?? [];
+  const name = definitionName(kind);
+  const status = childOf(object, "status") ?? {};
+  const counts = counted[name];
+  return counts ? validateCounts(status, counts) : (rules[name]?.(status) ?? []);
 }
 
 /** After `ValidatePodStatusUpdate`; podIP, the older field, wins over the first of podIPs. */
@@ -57,22 +60,81 @@ function validateServiceStatus(status: JsonObject): FieldError[] {
   });
 }
 
-const counts = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"];
+/** Counts of a status: none is negative, and each in `within` is at most `whole`. */
+interface Counts {
+  readonly counts: readonly string[];
+  readonly within?: readonly string[];
+  /** How the message names the ready ones, which the available ones are among. */
+  readonly ready?: string;
+}
 
-/** After `ValidateDeploymentStatus`. */
-function validateDeploymentStatus(status: JsonObject): FieldError[] {
+const available = "availableReplicas";
+const replicaCounts: Counts = {
+  counts: ["replicas", "fullyLabeledReplicas", "readyReplicas", available, "observedGeneration"],
+  within: ["fullyLabeledReplicas", "readyReplicas", available],
+  ready: "readyReplicas",
+};
+const counted: Readonly<Record<string, Counts>> = {
+  "core.v1.ReplicationController": replicaCounts,
+  "apps.v1.ReplicaSet": replicaCounts,
+  "apps.v1.Deployment": {
+    counts: [
+      "observedGeneration",
+      "replicas",
+      "updatedReplicas",
+      "readyReplicas",
+      available,
+      "unavailableReplicas",
+      "collisionCount",
+    ],
+    within: ["updatedReplicas", "readyReplicas", available],
+    ready: "readyReplicas",
+  },
+  "apps.v1.StatefulSet": {
+    counts: [
+      "replicas",
+      "readyReplicas",
+      "currentReplicas",
+      "updatedReplicas",
+      available,
+      "observedGeneration",
+      "collisionCount",
+    ],
+    within: ["readyReplicas", "currentReplicas", "updatedReplicas", available],
+    ready: "status.readyReplicas",
+  },
+  "apps.v1.DaemonSet": {
+    counts: [
+      "currentNumberScheduled",
+      "numberMisscheduled",
+      "desiredNumberScheduled",
+      "numberReady",
+      "observedGeneration",
+      "updatedNumberScheduled",
+      "numberAvailable",
+      "numberUnavailable",
+      "collisionCount",
+    ],
+  },
+  "batch.v1.Job": { counts: ["active", "succeeded", "failed", "ready", "terminating"] },
+  "policy.v1.PodDisruptionBudget": {
+    counts: ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"],
+  },
+  "autoscaling.v2.HorizontalPodAutoscaler": { counts: ["currentReplicas", "desiredReplicas"] },
+};
+
+/** After `ValidateReplicaSetStatus`, `ValidateDeploymentStatus`, `ValidateStatefulSetStatus` and the like. */
+function validateCounts(status: JsonObject, { counts, within = [], ready }: Counts): FieldError[] {
   const countOf = (field: string): number => numberOf(status, field) ?? 0;
-  const above = ["updatedReplicas", "readyReplicas", "availableReplicas"].filter(
-    (field) => countOf(field) > countOf("replicas"),
-  );
-  const available = countOf("availableReplicas");
+  const above = within.filter((field) => countOf(field) > countOf("replicas"));
+  const isMore = ready !== undefined && countOf(available) > countOf("readyReplicas");
   return [
-    ...notNegative(status, ["observedGeneration", ...counts, "collisionCount"], "status"),
+    ...notNegative(status, counts, "status"),
     ...above.map((field) =>
       invalid(`status.${field}`, countOf(field), "cannot be greater than status.replicas"),
     ),
-    ...(available > countOf("readyReplicas")
-      ? [invalid("status.availableReplicas", available, "cannot be greater than readyReplicas")]
+    ...(isMore
+      ? [invalid(`status.${available}`, countOf(available), `cannot be greater than ${ready}`)]
       : []),
   ];
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { brokenLimits, limitRangesOf, type QuotaLedger } from "#cloud/kube-api/admission";
+import { brokenLimits, growthFault, limitRangesOf, type QuotaLedger } from "#cloud/kube-api/admission";
 import { storedForm } from "#cloud/kube-api/kinds";
 import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
@@ -116,6 +116,8 @@ export class ObjectWriter {
   #checkLimits({ target: { kind, namespace, name }, next, current }: ObjectChange): void {
     const resource = resourceOf(kind);
     if (!limited.has(resource) || (current && resource === "/pods")) return;
+    const fault = current && growthFault({ object: next, current }, this.#parts.store);
+    if (fault !== undefined) throw refusals.forbidden(kind, name, fault);
     const broken = brokenLimits(resource, next, limitRangesOf(this.#parts.store, namespace));
     if (broken.length > 0)
       throw refusals.forbidden(

@@ -34,6 +34,7 @@ export class ServiceAddresses implements Disposable {
     if (spec["type"] === "ExternalName") return;
     this.#assignAddress(key, service, spec);
     if (spec["type"] === "NodePort" || spec["type"] === "LoadBalancer") this.#assignPorts(key, service, spec);
+    if (isHealthChecked(spec)) this.#assignHealthPort(key, service, spec);
     this.#take(key, service);
   }
 
@@ -45,6 +46,12 @@ export class ServiceAddresses implements Disposable {
     if ((spec["clusterIP"] ?? "") === "" && before["clusterIP"] !== undefined) {
       spec["clusterIP"] = before["clusterIP"];
       if (before["clusterIPs"] !== undefined) spec["clusterIPs"] = before["clusterIPs"];
+    }
+    if (isHealthChecked(spec) && isHealthChecked(before)) {
+      const [asked, had] = [spec[healthPort] ?? 0, before[healthPort]];
+      if (asked !== 0 && had !== undefined && asked !== had)
+        throw invalid(next, healthField, `Invalid value: ${asText(asked)}: ${fixedHealthPort}`);
+      if (had !== undefined) spec[healthPort] = had;
     }
     this.assign(key, next);
   }
@@ -89,12 +96,7 @@ export class ServiceAddresses implements Disposable {
       const asked = port["nodePort"];
       const protocol = asText(port["protocol"]) || "TCP";
       if (typeof asked === "number" && asked > 0) {
-        const last = nodePorts.first + nodePorts.count - 1;
-        const fault = this.#isTaken(`${protocol}:${asked}`, key)
-          ? "provided port is already allocated"
-          : asked < nodePorts.first || asked > last
-            ? `provided port is not in the valid range. The range of valid ports is ${nodePorts.first}-${last}`
-            : undefined;
+        const fault = this.#portFault(protocol, asked, key);
         if (fault !== undefined)
           throw invalid(service, `spec.ports[${index}].nodePort`, `Invalid value: ${asked}: ${fault}`);
         continue;
@@ -103,6 +105,33 @@ export class ServiceAddresses implements Disposable {
       given.set(`${protocol}:${free}`, free);
       port["nodePort"] = free;
     }
+  }
+
+  /** Where a balancer asks a node whether it has pods of the Service. */
+  #assignHealthPort(key: string, service: JsonObject, spec: JsonObject): void {
+    const asked = spec[healthPort] ?? 0;
+    if (typeof asked !== "number" || asked === 0) {
+      const own = (Array.isArray(spec["ports"]) ? spec["ports"] : []).flatMap((port) =>
+        isObject(port) && typeof port["nodePort"] === "number"
+          ? [[`TCP:${port["nodePort"]}`, 0] as const]
+          : [],
+      );
+      spec[healthPort] = this.#freePort("TCP", new Map(own));
+      return;
+    }
+    const fault = this.#portFault("TCP", asked, key);
+    const start = `failed to allocate requested HealthCheck NodePort ${asked}`;
+    if (fault !== undefined)
+      throw invalid(service, healthField, `Invalid value: ${asked}: ${start}: ${fault}`);
+  }
+
+  /** Why a Service cannot have a node port; undefined: it can. */
+  #portFault(protocol: string, asked: number, key: string): string | undefined {
+    const last = nodePorts.first + nodePorts.count - 1;
+    if (this.#isTaken(`${protocol}:${asked}`, key)) return "provided port is already allocated";
+    return asked < nodePorts.first || asked > last
+      ? `provided port is not in the valid range. The range of valid ports is ${nodePorts.first}-${last}`
+      : undefined;
   }
 
   #freeAddress(): string {
@@ -133,11 +162,22 @@ export class ServiceAddresses implements Disposable {
     const spec = isObject(service["spec"]) ? service["spec"] : {};
     const address = spec["clusterIP"];
     if (typeof address === "string" && address !== "" && address !== "None") this.#used.set(address, key);
+    if (typeof spec[healthPort] === "number") this.#used.set(`TCP:${spec[healthPort]}`, key);
     for (const port of Array.isArray(spec["ports"]) ? spec["ports"] : []) {
       if (!isObject(port) || typeof port["nodePort"] !== "number") continue;
       this.#used.set(`${asText(port["protocol"]) || "TCP"}:${port["nodePort"]}`, key);
     }
   }
+}
+
+const healthPort = "healthCheckNodePort";
+const healthField = `spec.${healthPort}`;
+const fixedHealthPort =
+  "cannot change healthCheckNodePort on loadBalancer service with externalTraffic=Local during update";
+
+/** `NeedsHealthCheck` of pkg/api/v1/service. */
+function isHealthChecked(spec: JsonObject): boolean {
+  return spec["type"] === "LoadBalancer" && spec["externalTrafficPolicy"] === "Local";
 }
 
 const ipv4 = /^\d{1,3}(\.\d{1,3}){3}$/;

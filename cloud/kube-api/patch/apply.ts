@@ -218,7 +218,8 @@ const managersPath = "/metadata/managedFields";
 export function withFoundManagers(current: JsonObject, patch: Json, options: ApplyOptions): JsonObject {
   const isAboutManagers = (step: Json): boolean =>
     isObject(step) && textOf(step, "path").startsWith(managersPath);
-  if (readEntries(current).length > 0 || !Array.isArray(patch) || !patch.some(isAboutManagers)) return current;
+  if (readEntries(current).length > 0 || !Array.isArray(patch) || !patch.some(isAboutManagers))
+    return current;
   return withEntries(current, entriesOf(current, options));
 }
 

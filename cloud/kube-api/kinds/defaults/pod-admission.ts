@@ -1,17 +1,7 @@
 import { toPod } from "#cloud/kube-api/schema";
 import { forbiddenStatus } from "#cloud/kube-api/status";
-import {
-  childOf,
-  ensureChild,
-  itemsOf,
-  numberOf,
-  setDefault,
-  setDefaultText,
-  textMapOf,
-  textOf,
-  type JsonObject,
-} from "#shared/json";
-import { isMirrorPod, type Status } from "#shared/kube";
+import { childOf, ensureChild, itemsOf, numberOf, textMapOf, textOf, type JsonObject } from "#shared/json";
+import { isMirrorPod, quantityNumber, type Status } from "#shared/kube";
 import { limitContainers } from "./limit-ranges.ts";
 import { mountToken } from "./token-volume.ts";
 
@@ -72,24 +62,43 @@ function prioritize(spec: JsonObject, known: JsonObject | undefined): string | u
     return `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${wanted} from the given PriorityClass name`;
   spec.priority = wanted;
   if (name === "" && known) spec.priorityClassName = textOf(childOf(known, "metadata"), "name");
-  const policy = builtin === undefined ? textOf(known, "preemptionPolicy") : "";
-  setDefaultText(spec, "preemptionPolicy", policy || "PreemptLowerPriority");
-  return undefined;
+  const ofClass = builtin === undefined ? textOf(known, "preemptionPolicy") : "";
+  const policy = ofClass || "PreemptLowerPriority";
+  const asked = textOf(spec, "preemptionPolicy") || policy;
+  spec.preemptionPolicy = policy;
+  return asked === policy
+    ? undefined
+    : `the string value of PreemptionPolicy (${asked}) must not be provided in pod spec; priority admission controller computed ${policy} from the given PriorityClass name`;
 }
 
 function addOverhead(spec: JsonObject, known: JsonObject | undefined): string | undefined {
   const name = textOf(spec, "runtimeClassName");
-  if (name === "") return undefined;
-  if (!known) return `pod rejected: RuntimeClass "${name}" not found`;
+  if (name !== "" && !known) return `pod rejected: RuntimeClass "${name}" not found`;
   const overhead = childOf(childOf(known, "overhead"), "podFixed");
-  if (overhead) setDefault(spec, "overhead", { ...overhead });
+  const asked = textMapOf(spec, "overhead");
+  if (
+    Object.keys(asked).length > 0 &&
+    !isSameAmount(asked, textMapOf(childOf(known, "overhead"), "podFixed"))
+  )
+    return overhead
+      ? "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
+      : "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+  if (overhead) spec.overhead = { ...overhead };
   const scheduling = childOf(known, "scheduling");
   const selector = textMapOf(scheduling, "nodeSelector");
+  const own = textMapOf(spec, "nodeSelector");
+  for (const [key, value] of Object.entries(selector))
+    if ((own[key] ?? value) !== value)
+      return `conflict: runtimeClass.scheduling.nodeSelector[${key}] = ${value}, pod.spec.nodeSelector[${key}] = ${own[key]}`;
   const tolerations = itemsOf(scheduling, "tolerations").map((one) => ({ ...one }));
-  if (Object.keys(selector).length > 0)
-    spec.nodeSelector = { ...textMapOf(spec, "nodeSelector"), ...selector };
+  if (Object.keys(selector).length > 0) spec.nodeSelector = { ...own, ...selector };
   if (tolerations.length > 0) spec.tolerations = [...itemsOf(spec, "tolerations"), ...tolerations];
   return undefined;
+}
+
+function isSameAmount(one: Record<string, string>, other: Record<string, string>): boolean {
+  const names = [...new Set([...Object.keys(one), ...Object.keys(other)])];
+  return names.every((name) => quantityNumber(one[name]) === quantityNumber(other[name]));
 }
 
 function tolerate(spec: JsonObject, key: string): void {

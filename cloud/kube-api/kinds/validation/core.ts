@@ -28,6 +28,7 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
+import { formatQuantity, parseQuantity } from "#shared/kube";
 import { isIP } from "node:net";
 import { validateExternalIp } from "./services.ts";
 import { notNegative, validatePart } from "./workload.ts";
@@ -101,7 +102,23 @@ function byteSize(values: readonly string[]): number {
   return values.reduce((sum, value) => sum + Buffer.byteLength(value), 0);
 }
 
+/** What a node has; of a new one too, which may register with it. */
+export function validateNodeStatus(status: JsonObject): FieldError[] {
+  return ["capacity", "allocatable"].flatMap((field) =>
+    Object.entries(textMapOf(status, field)).flatMap(([name, amount]) => {
+      const quantity = parseQuantity(amount);
+      return quantity !== undefined && quantity.nano < 0n
+        ? [invalid(`status.${field}.${name}`, formatQuantity(quantity), "must be greater than or equal to 0")]
+        : [];
+    }),
+  );
+}
+
 export function validateNode(object: JsonObject): FieldError[] {
+  return [...validateTaints(object), ...validateNodeStatus(childOf(object, "status") ?? {})];
+}
+
+function validateTaints(object: JsonObject): FieldError[] {
   const seen = new Set<string>();
   return eachOf(itemsOf(childOf(object, "spec"), "taints"), (taint, index) => {
     const path = `metadata.taints[${index}]`;

@@ -70,6 +70,7 @@ export {
   validatePodTemplate,
 } from "#cloud/kube-api/kinds/validation/pods";
 export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
+export { validateNodeStatus } from "./core.ts";
 export { validateClient, validateRule } from "./cluster-rules.ts";
 export { warningsOf } from "./warnings.ts";
 export { notNegative } from "./workload.ts";

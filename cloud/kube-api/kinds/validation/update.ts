@@ -1,6 +1,7 @@
 import { forbidden, invalid } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, sameMeaning, textOf, textsOf, type JsonObject } from "#shared/json";
+import { compareQuantities, parseQuantity, type Quantity } from "#shared/kube";
 import { isVolumeSource } from "./volumes.ts";
 import { validatePodUpdate } from "#cloud/kube-api/kinds/validation/pods";
 
@@ -78,17 +79,30 @@ const statefulSetRule: Rule = (next, current) =>
 
 const claimText =
   "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-const claimFree = ["resources", "volumeName", "volumeAttributesClassName", "storageClassName"];
+const claimFree = ["volumeName", "storageClassName"];
+const boundClaimFree = [...claimFree, "resources", "volumeAttributesClassName"];
 
-/** A claim may grow, and be bound once; the rest of what it asks for stays. */
+/** A bound claim may grow, and a claim is bound once; the rest of what it asks for stays. */
 const claimRule: Rule = (next, current) => {
+  const isBound = textOf(childOf(current, "status"), "phase") === "Bound";
+  const free = isBound ? boundClaimFree : claimFree;
   const now = childOf(next, "spec");
   const was = childOf(current, "spec");
   const rebound = textOf(was, "volumeName") !== "" && now?.volumeName !== was?.volumeName;
   const moved = textOf(was, "storageClassName") !== "" && now?.storageClassName !== was?.storageClassName;
-  const same = sameMeaning(without(now, claimFree), without(was, claimFree));
-  return same && !rebound && !moved ? [] : [forbidden("spec", claimText)];
+  const same = sameMeaning(without(now, free), without(was, free));
+  const order = compareQuantities(sizeOf(now), sizeOf(was));
+  const path = "spec.resources.requests.storage";
+  return [
+    ...(same && !rebound && !moved ? [] : [forbidden("spec", claimText)]),
+    ...(order < 0 ? [forbidden(path, "field can not be less than previous value")] : []),
+  ];
 };
+
+function sizeOf(spec: JsonObject | undefined): Quantity {
+  const text = textOf(childOf(childOf(spec, "resources"), "requests"), "storage");
+  return parseQuantity(text) ?? { nano: 0n, format: "decimal" };
+}
 
 /** After `ValidatePersistentVolumeUpdate`: what a volume is stays; where it can be reached may be said once. */
 const volumeRule: Rule = (next, current) => {

@@ -115,8 +115,7 @@ function spellPath(attributes: JsonObject): string {
 }
 
 function accessStatus(parts: ReviewParts, user: User, spec: JsonObject): JsonObject {
-  const allowed = parts.authorizer.allows(user, attributesOf(spec));
-  return { allowed, ...(!allowed && { denied: false }) };
+  return { allowed: parts.authorizer.allows(user, attributesOf(spec)) };
 }
 
 function attributesOf(spec: JsonObject): Attributes {

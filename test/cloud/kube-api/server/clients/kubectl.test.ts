@@ -172,9 +172,17 @@ describe.skipIf(!available)("kubectl", () => {
   test("a server-side apply of what kubectl applied itself warns of nothing, and shows no difference", async () => {
     const path = manifestOf("tried");
     await kubectl(`apply -f ${path}`);
-    for (const words of ["apply --server-side --dry-run=server", "diff --server-side", "apply --server-side"]) {
+    for (const words of [
+      "apply --server-side --dry-run=server",
+      "diff --server-side",
+      "apply --server-side",
+    ]) {
       const command = ["kubectl", "--kubeconfig", kubeconfig, ...words.split(" "), "-f", path];
-      const child = Bun.spawn(command, { stdout: "ignore", stderr: "pipe", env: { ...process.env, HOME: dir.path } });
+      const child = Bun.spawn(command, {
+        stdout: "ignore",
+        stderr: "pipe",
+        env: { ...process.env, HOME: dir.path },
+      });
       expect([await new Response(child.stderr).text(), await child.exited]).toEqual(["", 0]);
     }
     const managers = "jsonpath={.metadata.managedFields[*].manager}";
