@@ -62,7 +62,10 @@ function prioritize(spec: JsonObject, known: JsonObject | undefined): string | u
     return `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${wanted} from the given PriorityClass name`;
   spec.priority = wanted;
   if (name === "" && known) spec.priorityClassName = textOf(childOf(known, "metadata"), "name");
-  const ofClass = builtin === undefined ? textOf(known, "preemptionPolicy") : "";
+  return choosePolicy(spec, builtin === undefined ? textOf(known, "preemptionPolicy") : "");
+}
+
+function choosePolicy(spec: JsonObject, ofClass: string): string | undefined {
   const policy = ofClass || "PreemptLowerPriority";
   const asked = textOf(spec, "preemptionPolicy") || policy;
   spec.preemptionPolicy = policy;
@@ -84,12 +87,16 @@ function addOverhead(spec: JsonObject, known: JsonObject | undefined): string | 
       ? "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
       : "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
   if (overhead) spec.overhead = { ...overhead };
-  const scheduling = childOf(known, "scheduling");
+  return direct(spec, childOf(known, "scheduling"));
+}
+
+/** The nodes of a runtime class, which the pod may not contradict. */
+function direct(spec: JsonObject, scheduling: JsonObject | undefined): string | undefined {
   const selector = textMapOf(scheduling, "nodeSelector");
   const own = textMapOf(spec, "nodeSelector");
-  for (const [key, value] of Object.entries(selector))
-    if ((own[key] ?? value) !== value)
-      return `conflict: runtimeClass.scheduling.nodeSelector[${key}] = ${value}, pod.spec.nodeSelector[${key}] = ${own[key]}`;
+  const clash = Object.keys(selector).find((key) => own[key] !== undefined && own[key] !== selector[key]);
+  if (clash !== undefined)
+    return `conflict: runtimeClass.scheduling.nodeSelector[${clash}] = ${selector[clash]}, pod.spec.nodeSelector[${clash}] = ${own[clash]}`;
   const tolerations = itemsOf(scheduling, "tolerations").map((one) => ({ ...one }));
   if (Object.keys(selector).length > 0) spec.nodeSelector = { ...own, ...selector };
   if (tolerations.length > 0) spec.tolerations = [...itemsOf(spec, "tolerations"), ...tolerations];

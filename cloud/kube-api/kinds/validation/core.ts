@@ -307,15 +307,15 @@ function validateUrls(
   ];
 }
 
-export function validateRoleBinding(object: JsonObject): FieldError[] {
+/** @param kinds of the roles that it may bind: a ClusterRoleBinding binds no Role, which is of one namespace */
+export function validateRoleBinding(object: JsonObject, kinds = ["ClusterRole", "Role"]): FieldError[] {
   const ref = childOf(object, "roleRef");
   const errors: FieldError[] = [];
   const group = textOf(ref, "apiGroup");
   if (group !== "rbac.authorization.k8s.io")
     errors.push(notSupported("roleRef.apiGroup", group, ["rbac.authorization.k8s.io"]));
   const kind = textOf(ref, "kind");
-  if (kind !== "Role" && kind !== "ClusterRole")
-    errors.push(notSupported("roleRef.kind", kind, ["ClusterRole", "Role"]));
+  if (!kinds.includes(kind)) errors.push(notSupported("roleRef.kind", kind, kinds));
   if (textOf(ref, "name") === "") errors.push(required("roleRef.name"));
   for (const [index, subject] of itemsOf(object, "subjects").entries()) {
     const path = `subjects[${index}]`;

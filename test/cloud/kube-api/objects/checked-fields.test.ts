@@ -92,38 +92,39 @@ describe("a status", () => {
   const jobTemplate = { spec: { restartPolicy: "Never", containers: [{ name: "c", image: "i" }] } };
 
   test.each([
-    ["apps/v1", "replicasets", selected, { replicas: 1, readyReplicas: 2 }, "status.readyReplicas"],
     [
-      "apps/v1",
-      "replicasets",
+      "apps/v1/namespaces/default/replicasets",
+      selected,
+      { replicas: 1, readyReplicas: 2 },
+      "status.readyReplicas",
+    ],
+    [
+      "apps/v1/namespaces/default/replicasets",
       selected,
       { replicas: 2, readyReplicas: 1, availableReplicas: 2 },
       "status.availableReplicas",
     ],
     [
-      "apps/v1",
-      "statefulsets",
+      "apps/v1/namespaces/default/statefulsets",
       { ...selected, serviceName: "s" },
       { replicas: 1, currentReplicas: 2 },
       "status.currentReplicas",
     ],
     [
-      "apps/v1",
-      "daemonsets",
+      "apps/v1/namespaces/default/daemonsets",
       selected,
       { numberReady: -1, currentNumberScheduled: 0, desiredNumberScheduled: 0, numberMisscheduled: 0 },
       "status.numberReady",
     ],
-    ["batch/v1", "jobs", { template: jobTemplate }, { active: -1 }, "status.active"],
+    ["batch/v1/namespaces/default/jobs", { template: jobTemplate }, { active: -1 }, "status.active"],
     [
-      "policy/v1",
-      "poddisruptionbudgets",
+      "policy/v1/namespaces/default/poddisruptionbudgets",
       { selector: {} },
       { currentHealthy: -1, desiredHealthy: 0, disruptionsAllowed: 0, expectedPods: 0 },
       "status.currentHealthy",
     ],
-  ])("of %s %s cannot contradict itself", async (group, plural, spec, status, field) => {
-    const path = `/apis/${group}/namespaces/default/${plural}`;
+  ])("of %s cannot contradict itself", async (place, spec, status, field) => {
+    const path = `/apis/${place}`;
     const { body } = await server.call("POST", path, { metadata: { generateName: "counted-" }, spec });
     const name = body["metadata"]?.["name"] as unknown as string;
     expect(await patch(`${path}/${name}/status`, { status })).toMatchObject({
@@ -179,4 +180,13 @@ describe("a pod", () => {
     expect(messageOf(elsewhere)).toContain("conflict: runtimeClass.scheduling.nodeSelector[kind] = heavy");
     expect((await create("same", { runtimeClassName, overhead: { memory: "1024Mi" } })).status).toBe(201);
   });
+});
+
+test("a ClusterRoleBinding binds no Role", async () => {
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "r" };
+  const body = { metadata: { name: "r" }, roleRef };
+  const path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+  expect(messageOf(await server.call("POST", path, body))).toContain(
+    'roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"',
+  );
 });
