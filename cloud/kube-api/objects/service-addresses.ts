@@ -2,7 +2,7 @@ import { parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
-import { asText, isObject, type JsonObject } from "#shared/json";
+import { asText, isObject, type Json, type JsonObject } from "#shared/json";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };
@@ -47,12 +47,7 @@ export class ServiceAddresses implements Disposable {
       spec["clusterIP"] = before["clusterIP"];
       if (before["clusterIPs"] !== undefined) spec["clusterIPs"] = before["clusterIPs"];
     }
-    if (isHealthChecked(spec) && isHealthChecked(before)) {
-      const [asked, had] = [spec[healthPort] ?? 0, before[healthPort]];
-      if (asked !== 0 && had !== undefined && asked !== had)
-        throw invalid(next, healthField, `Invalid value: ${asText(asked)}: ${fixedHealthPort}`);
-      if (had !== undefined) spec[healthPort] = had;
-    }
+    if (isHealthChecked(spec) && isHealthChecked(before)) keepHealthPort(next, spec, before[healthPort]);
     this.assign(key, next);
   }
 
@@ -178,6 +173,14 @@ const fixedHealthPort =
 /** `NeedsHealthCheck` of pkg/api/v1/service. */
 function isHealthChecked(spec: JsonObject): boolean {
   return spec["type"] === "LoadBalancer" && spec["externalTrafficPolicy"] === "Local";
+}
+
+function keepHealthPort(next: JsonObject, spec: JsonObject, had: Json | undefined): void {
+  const asked = spec[healthPort] ?? 0;
+  if (had === undefined) return;
+  if (asked !== 0 && asked !== had)
+    throw invalid(next, healthField, `Invalid value: ${asText(asked)}: ${fixedHealthPort}`);
+  spec[healthPort] = had;
 }
 
 const ipv4 = /^\d{1,3}(\.\d{1,3}){3}$/;
