@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 import type { PodEvent } from "#edge/edged/events";
 import { ImageArchives } from "#edge/edged/images/archives";
-import { ImageAges, ImageGc, type GcPolicy } from "#edge/edged/images/unused";
+import { ImageAges, ImageGc, isDiskFull, type GcPolicy } from "#edge/edged/images/unused";
 import { ensureImage } from "./images.ts";
 import { completeReference } from "./reference.ts";
 import { ImagePuller, type PullConfig, type PullJob, type PullTime } from "./puller.ts";
@@ -53,7 +53,8 @@ export class NodeImages implements AsyncDisposable {
     const { archiveDir: dir } = config;
     const store = runtime.imageStore;
     const recordPath = join(dataDir, "image-archives.json");
-    const archives = { ...deps, dir: dir ?? "", recordPath, complete: completeReference };
+    const onFull = (): void => void this.#gc.reclaim();
+    const archives = { ...deps, dir: dir ?? "", recordPath, complete: completeReference, onFull };
     if (dir !== undefined && store) this.#archives = new ImageArchives(archives, store);
     if (!store) this.#warnOfMissingStore(config);
   }
@@ -82,7 +83,7 @@ export class NodeImages implements AsyncDisposable {
     try {
       return await this.#puller.pull(job);
     } catch (error) {
-      if (/no space left on device/i.test(asError(error).message)) void this.#gc.reclaim();
+      if (isDiskFull(asError(error).message)) void this.#gc.reclaim();
       throw error;
     }
   }

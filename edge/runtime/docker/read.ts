@@ -131,8 +131,10 @@ export class PullMeter {
 
   #count(id: string, status: string, { current, total }: Pick<PullLine, "current" | "total">): void {
     const layer = this.#layers.get(id);
-    if (status === "Downloading" && total > 0) {
-      this.#layers.set(id, { done: Math.max(current, layer?.done ?? 0), total });
+    if (status === "Downloading" && current > 0) {
+      const done = Math.max(current, layer?.done ?? 0);
+      // Not every registry says how long a layer is.
+      this.#layers.set(id, { done, total: Math.max(total, done) });
       return;
     }
     if (layer && /^(Verifying|Download complete|Extracting|Pull complete)/.test(status))

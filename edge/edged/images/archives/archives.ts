@@ -6,6 +6,7 @@ import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { ContainerRuntime, ImageStore } from "#edge/runtime";
+import { isDiskFull } from "#edge/edged/images/unused";
 import { ArchiveRecord, isSameFile, type FileStamp, type LoadedImage } from "./archive-record.ts";
 
 export interface ImageArchivesOptions {
@@ -19,10 +20,15 @@ export interface ImageArchivesOptions {
   readonly complete: (name: string) => string;
   /** Images came that a pod may wait for. */
   readonly onLoaded: () => void;
+  /** The disk is too full for an archive. */
+  readonly onFull: () => void;
 }
 
 /** A file that did not change between two looks is complete. */
 const lookMs = 10_000;
+
+/** How long an archive waits for which the disk was too full. */
+const fullMs = 300_000;
 
 /** What `docker save`, `skopeo copy` and others write. */
 const archiveName = /\.(tar|tar\.gz|tgz|tar\.zst|tzst|tar\.xz|tar\.bz2)$/;
@@ -39,6 +45,8 @@ export class ImageArchives implements AsyncDisposable {
   readonly #closed = new AbortController();
   /** Files as the last look found them. */
   #seen = new Map<string, FileStamp>();
+  /** When archives for which the disk was too full are tried again, by the monotonic clock. */
+  readonly #retryAtMs = new Map<string, number>();
   #reported: string | undefined;
   #work: Promise<void> = Promise.resolve();
   #timer: Disposable | undefined;
@@ -118,7 +126,8 @@ export class ImageArchives implements AsyncDisposable {
       const last = before.get(name);
       const isComplete = last !== undefined && isSameFile(last, stamp);
       const known = this.#record.get(name);
-      if (isComplete && !(known && isSameFile(known, stamp))) await this.#load(name, stamp);
+      const isDue = (this.#retryAtMs.get(name) ?? 0) <= this.#options.clock.monotonicMs();
+      if (isComplete && isDue && !(known && isSameFile(known, stamp))) await this.#load(name, stamp);
     }
   }
 
@@ -140,6 +149,7 @@ export class ImageArchives implements AsyncDisposable {
 
   async #load(name: string, stamp: FileStamp): Promise<void> {
     const { dir, log, onLoaded } = this.#options;
+    this.#retryAtMs.delete(name);
     const { signal } = this.#closed;
     try {
       const names = await this.#store.load(readArchive(join(dir, name)), { signal });
@@ -151,10 +161,16 @@ export class ImageArchives implements AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof UnavailableError) throw error;
-      const fault = asError(error).message;
-      log.error("image archive cannot be loaded", { archive: join(dir, name), reason: fault });
-      this.#record.set(name, { ...stamp, images: [], fault });
+      this.#failed(name, stamp, asError(error).message);
     }
+  }
+
+  #failed(name: string, stamp: FileStamp, fault: string): void {
+    const { dir, clock, log, onFull } = this.#options;
+    log.error("image archive cannot be loaded", { archive: join(dir, name), reason: fault });
+    if (!isDiskFull(fault)) return this.#record.set(name, { ...stamp, images: [], fault });
+    this.#retryAtMs.set(name, clock.monotonicMs() + fullMs);
+    onFull();
   }
 
   async #find(name: string): Promise<LoadedImage | undefined> {

@@ -1,3 +1,3 @@
 export { ImageAges } from "./image-ages.ts";
 export { ImageGc } from "./image-gc.ts";
-export type { GcPolicy } from "./removable.ts";
+export { isDiskFull, type GcPolicy } from "./removable.ts";

@@ -41,3 +41,8 @@ export function bytesToFree(usage: FileSystemUsage, { highPercent, lowPercent }:
   if (highPercent >= 100 || usage.capacityBytes <= 0 || usedPercent(usage) < highPercent) return 0;
   return Math.max(0, Math.ceil((usage.capacityBytes * (100 - lowPercent)) / 100) - usage.availableBytes);
 }
+
+/** Whether an engine's reason is that its disk is full. */
+export function isDiskFull(reason: string): boolean {
+  return /no space left on device/i.test(reason);
+}

@@ -71,6 +71,7 @@ describe.skipIf(!hasEngine())("image archives", () => {
           log,
           complete: completeReference,
           onLoaded: () => (this.loaded += 1),
+          onFull: () => undefined,
         },
         store,
       );
