@@ -62,11 +62,8 @@ export function compileExpression(
   schemas: SchemaOf = {},
 ): Expression | string {
   if (text.length > longestExpression) return `must be no more than ${longestExpression} characters`;
-  const id = variables.join(",");
-  const environment = environments.get(id) ?? createEnvironment(variables);
-  environments.set(id, environment);
   try {
-    const program = environment.parse(text);
+    const program = environmentOf(variables).parse(text);
     const checked = program.check();
     if (!checked.valid) return located(text, checked.error);
     const unknown = undefinedField(program.ast, schemas);
@@ -87,6 +84,32 @@ export function compileExpression(
     };
   } catch (error) {
     return located(text, error);
+  }
+}
+
+function environmentOf(variables: readonly string[]): Environment {
+  const id = variables.join(",");
+  const environment = environments.get(id) ?? createEnvironment(variables);
+  environments.set(id, environment);
+  return environment;
+}
+
+/** For each of several schemas of the variables, the first field of an expression that they do not declare, as text, if any. */
+export function undeclaredFields(
+  text: string,
+  variables: readonly string[],
+  all: readonly SchemaOf[],
+): (string | undefined)[] {
+  if (text.length > longestExpression) return [];
+  try {
+    const { ast } = environmentOf(variables).parse(text);
+    return all.map((schemas) => {
+      const unknown = undefinedField(ast, schemas);
+      return unknown && located(text, unknown);
+    });
+  } catch {
+    // What is not well formed is refused as such.
+    return [];
   }
 }
 

@@ -1,5 +1,5 @@
 /** Expressions in CEL, of rules of custom resources and of admission policies: compiled once, bounded in time. */
-export { compileExpression, type Expression, type Meter } from "./expression.ts";
+export { compileExpression, undeclaredFields, type Expression, type Meter } from "./expression.ts";
 export {
   accessValue,
   type AccessCheck,

@@ -18,10 +18,10 @@ import { childOf, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json
 
 const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
 /** Expressions of one policy: each is evaluated for each request that it is for. */
-const mostExpressions = 64;
+export const mostExpressions = 64;
 
 /** Names that expressions may use. */
-function namesOf(hasParams: boolean): string[] {
+export function policyNames(hasParams: boolean): string[] {
   return [
     "object",
     "oldObject",
@@ -44,7 +44,7 @@ export function validatePolicy(object: JsonObject): FieldError[] {
     properties: Object.fromEntries(variables.map((one) => [textOf(one, "name"), {}])),
   };
   const expression = (text: string, path: string, wanted: string): FieldError[] =>
-    compiles(text, { path, wanted, names: namesOf(hasParams), variables: schema });
+    compiles(text, { path, wanted, names: policyNames(hasParams), variables: schema });
   const errors = [
     ...requiredOneOf(spec, "failurePolicy", { path: "spec", values: ["Fail", "Ignore"] }),
     ...validateParamKind(childOf(spec, "paramKind")),
@@ -133,7 +133,7 @@ function validateVariables(variables: readonly JsonObject[], hasParams: boolean)
       ...compiles(textOf(variable, "expression"), {
         path: `${path}.expression`,
         wanted: "dyn",
-        names: namesOf(hasParams),
+        names: policyNames(hasParams),
         variables: seen,
       }),
     );

@@ -30,6 +30,7 @@ import {
 } from "#shared/json";
 import { formatQuantity, parseQuantity } from "#shared/kube";
 import { isIP } from "node:net";
+import { validateCidr } from "./networking.ts";
 import { validateExternalIp } from "./services.ts";
 import { notNegative, validatePart } from "./workload.ts";
 
@@ -115,7 +116,12 @@ export function validateNodeStatus(status: JsonObject): FieldError[] {
 }
 
 export function validateNode(object: JsonObject): FieldError[] {
-  return [...validateTaints(object), ...validateNodeStatus(childOf(object, "status") ?? {})];
+  const ranges = textsOf(childOf(object, "spec"), "podCIDRs");
+  return [
+    ...validateTaints(object),
+    ...eachOf(ranges, (range, index) => validateCidr(range, `spec.podCIDRs[${index}]`)),
+    ...validateNodeStatus(childOf(object, "status") ?? {}),
+  ];
 }
 
 function validateTaints(object: JsonObject): FieldError[] {

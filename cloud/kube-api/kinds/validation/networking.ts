@@ -187,13 +187,15 @@ function validatePeer(peer: JsonObject, path: string): FieldError[] {
 function validateBlock(block: JsonObject, path: string): FieldError[] {
   const cidr = textOf(block, "cidr");
   if (cidr === "") return [required(`${path}.cidr`)];
-  const text = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
   return [
-    ...(isCidr(cidr) ? [] : [invalid(`${path}.cidr`, cidr, text)]),
-    ...textsOf(block, "except").flatMap((one, index) =>
-      isCidr(one) ? [] : [invalid(`${path}.except[${index}]`, one, text)],
-    ),
+    ...validateCidr(cidr, `${path}.cidr`),
+    ...textsOf(block, "except").flatMap((one, index) => validateCidr(one, `${path}.except[${index}]`)),
   ];
+}
+
+export function validateCidr(text: string, path: string): FieldError[] {
+  const problem = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+  return isCidr(text) ? [] : [invalid(path, text, problem)];
 }
 
 function isCidr(text: string): boolean {

@@ -190,3 +190,10 @@ test("a ClusterRoleBinding binds no Role", async () => {
     'roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"',
   );
 });
+
+test("a Node has ranges of addresses for its pods", async () => {
+  const body = { metadata: { name: "ranged" }, spec: { podCIDR: "10.0.0.0" } };
+  expect(messageOf(await server.call("POST", "/api/v1/nodes", body))).toContain(
+    'spec.podCIDRs[0]: Invalid value: "10.0.0.0": must be a valid CIDR value',
+  );
+});
