@@ -66,7 +66,10 @@ async function measureScheduling(call: Call, kubeconfig: string, pid: number): P
   ];
 }
 
-/** Some 60 changes a second to watchers in a process of their own, and reads meanwhile. */
+/**
+ * Some 60 changes a second to watchers, and reads meanwhile. The watchers are a process of lower priority: their work is that of
+ * other machines.
+ */
 async function measureWatches(kubeconfig: string, call: Call): Promise<ApiFigure[]> {
   await using child = startWatchers(kubeconfig);
   // The CA of the API is there before.
@@ -109,7 +112,7 @@ interface Watchers extends AsyncDisposable {
 function startWatchers(kubeconfig: string): Watchers {
   let events = 0;
   let waiting: { readonly count: number; readonly done: () => void } | undefined;
-  const words = ["bun", join(import.meta.dir, "watchers.ts"), kubeconfig, maps, String(watchers)];
+  const words = ["nice", "bun", join(import.meta.dir, "watchers.ts"), kubeconfig, maps, String(watchers)];
   const child = Bun.spawn(words, {
     stdout: "inherit",
     stderr: "inherit",

@@ -14,5 +14,5 @@ export {
   type StreamOptions,
 } from "./paced-stream.ts";
 export { InFlight, type RequestFlow } from "./in-flight.ts";
-export { SharedLines } from "./shared-lines.ts";
+export { FanOut } from "./fan-out.ts";
 export { closesConnection, withinLimits, type LimitParts, type ServedBy } from "./request-limits.ts";

@@ -12,9 +12,9 @@ import {
 import { signingKeys } from "#cloud/kube-api/auth/tokens";
 import { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import {
+  FanOut,
   flowControlObjects,
   InFlight,
-  SharedLines,
   startLevelReferences,
   StreamPool,
 } from "#cloud/kube-api/flow-control";
@@ -223,7 +223,7 @@ function wireRoutes(wiring: Wiring): Wired {
     nodeStreams,
     webhooks,
     policies,
-    sharedLines: new SharedLines(),
+    fanOut: new FanOut(),
     inFlight: new InFlight(),
   });
   return Object.assign(wired, { routes, authenticator });

@@ -1,6 +1,6 @@
 import { userInfo, type User } from "#cloud/kube-api/auth";
 import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
-import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
+import type { FanOut, OpenStream } from "#cloud/kube-api/flow-control";
 import {
   answerWithObject,
   checkPartial,
@@ -33,7 +33,7 @@ export interface ResourceParts {
   readonly subresources: SubresourceParts;
   readonly reviews: ReviewParts;
   readonly clock: Clock;
-  readonly sharedLines: SharedLines;
+  readonly fanOut: FanOut;
 }
 
 /** A request about a served kind, authenticated and authorized. */

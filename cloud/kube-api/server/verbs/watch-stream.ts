@@ -1,9 +1,9 @@
 import { ConvertedPages, type Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import {
   pieceBytes,
+  type FanOut,
   type OpenStream,
   type PacedStream,
-  type SharedLines,
   type ByteSource,
 } from "#cloud/kube-api/flow-control";
 import { partialOf, tableOf, type Representation } from "#cloud/kube-api/http";
@@ -38,7 +38,7 @@ export interface WatchOptions {
 export interface WatchParts {
   readonly store: RevisionStore;
   readonly clock: Clock;
-  readonly sharedLines: SharedLines;
+  readonly fanOut: FanOut;
   readonly conversions: Conversions;
 }
 
@@ -94,6 +94,8 @@ class Watch implements ByteSource {
   #cursor: number;
   /** The cursor is at the newest revision of this resource: changes are pushed, not read from the store. */
   #live = false;
+  /** Batches of changes that it is not notified of yet. */
+  #announced = 0;
   #columnsSent = false;
   #last = false;
   /** Set where a webhook may have to convert: events are prepared one page after the other, and never pushed. */
@@ -126,7 +128,7 @@ class Watch implements ByteSource {
     const { resource, bookmarks } = this.#options;
     const stream = open(this);
     this.#stream = stream;
-    this.#owned.use(store.follow(resource, (changes) => this.#onChanges(changes)));
+    this.#owned.use(store.follow(resource, (changes) => this.#announce(changes)));
     this.#owned.use(clock.after(timeoutMs(this.#parts, this.#options), () => this.#finish()));
     if (bookmarks) this.#owned.use(clock.every(bookmarkMs, () => this.#bookmark()));
     // The headers of an answer are sent with its first byte: without one an idle watch looks dead.
@@ -203,11 +205,21 @@ class Watch implements ByteSource {
       });
   }
 
+  #announce(changes: readonly RevisionChange[]): void {
+    this.#announced += 1;
+    this.#parts.fanOut.run(() => {
+      this.#announced -= 1;
+      this.#onChanges(changes);
+    });
+  }
+
   #onChanges(changes: readonly RevisionChange[]): void {
     const [first] = changes;
     const last = changes.at(-1);
     const stream = this.#stream;
     if (this.#last || !first || !last || !this.#live || !stream) return;
+    // Read from the store meanwhile.
+    if (last.revision <= this.#cursor) return;
     const size = changes.length === 1 ? 0 : changes.reduce((sum, { text }) => sum + text.length, 0);
     if (this.#pages || !stream.ready || size > largestBatch) {
       this.#live = false;
@@ -218,7 +230,7 @@ class Watch implements ByteSource {
     this.#cursor = last.revision;
     const make = (): Uint8Array => this.#bytes(changes.flatMap((change) => this.#lines(change)));
     const key = this.#sharedAs;
-    stream.push(key === undefined ? make() : this.#parts.sharedLines.of(changes, key, make));
+    stream.push(key === undefined ? make() : this.#parts.fanOut.linesOf(changes, key, make));
   }
 
   #lines(change: RevisionChange): string[] {
@@ -263,7 +275,7 @@ class Watch implements ByteSource {
   }
 
   #bookmark(): void {
-    if (this.#last || !this.#live || this.#stream?.ready !== true) return;
+    if (this.#last || !this.#live || this.#announced > 0 || this.#stream?.ready !== true) return;
     this.#cursor = this.#parts.store.revision;
     this.#stream.push(this.#bytes([this.#bookmarkLine(undefined)]));
   }
