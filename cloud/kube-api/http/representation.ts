@@ -145,7 +145,8 @@ const longestAnswerMs = 300_000;
 
 export interface ListItems {
   readonly count: number;
-  read(index: number): string | undefined;
+  /** @returns the texts from one index to before another, or fewer, but one at least; undefined for what is gone */
+  read(from: number, to: number): readonly (string | undefined)[];
 }
 
 /**
@@ -194,6 +195,8 @@ class ListPieces {
   readonly #form: ListForm;
   #next = 0;
   #shown = 0;
+  /** Characters of an item, by those before it. */
+  #expected = pieceBytes;
   ended = false;
 
   constructor(items: ListItems, form: ListForm) {
@@ -202,20 +205,26 @@ class ListPieces {
   }
 
   next(): string {
-    const { start, separator, end, empty, show } = this.#form;
+    const { start, separator, end: last, empty, show } = this.#form;
     const parts: string[] = [];
     let size = 0;
     while (this.#next < this.#items.count && size < pieceBytes) {
-      const text = this.#items.read(this.#next);
-      this.#next += 1;
-      if (text === undefined) continue;
-      const shown = show(text);
-      parts.push(this.#shown === 0 ? start : separator, shown);
-      this.#shown += 1;
-      size += shown.length;
+      const fitting = Math.ceil((pieceBytes - size) / this.#expected);
+      const end = Math.min(this.#items.count, this.#next + fitting);
+      for (const text of this.#items.read(this.#next, end)) {
+        this.#next += 1;
+        if (text === undefined) continue;
+        const shown = show(text);
+        parts.push(this.#shown === 0 ? start : separator, shown);
+        this.#shown += 1;
+        size += shown.length;
+        this.#expected = Math.max(1, (this.#expected + shown.length) / 2);
+        // What was read beyond a piece is read again for the next one: it must not be kept for as long as the client reads.
+        if (size >= pieceBytes) break;
+      }
     }
     this.ended = this.#next >= this.#items.count;
-    if (this.ended) parts.push(this.#shown === 0 ? empty : end);
+    if (this.ended) parts.push(this.#shown === 0 ? empty : last);
     return parts.join("");
   }
 }

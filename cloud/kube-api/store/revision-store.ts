@@ -117,6 +117,14 @@ export class RevisionStore implements AsyncDisposable {
     return this.#reader.text(revision);
   }
 
+  /**
+   * JSON of the first revisions of a list, faster than one by one.
+   * @returns at least one, as many as were read; undefined for those that are compacted
+   */
+  texts(revisions: Float64Array): (string | undefined)[] {
+    return this.#reader.texts(revisions);
+  }
+
   /** The current JSON of an object. */
   get(resource: string, key: string): string | undefined {
     const revision = this.find(resource, key);

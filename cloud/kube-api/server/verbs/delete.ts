@@ -95,7 +95,7 @@ export async function deleteCollection(parts: ResourceParts, asked: ResourceRequ
     open,
     done: () => undefined,
   };
-  return answerList(kind, { count: texts.length, read: (index) => texts[index] }, shown);
+  return answerList(kind, { count: texts.length, read: (from, to) => texts.slice(from, to) }, shown);
 }
 
 async function selectShown(

@@ -72,7 +72,8 @@ async function listPinned(
   });
   // Kept for as long as the client reads: no more than it takes to find the texts.
   const revisions = Float64Array.from(page, (stored) => stored.revision);
-  const read = (index: number): string | undefined => store.text(revisions[index] ?? 0);
+  const read = (from: number, to: number): (string | undefined)[] =>
+    store.texts(revisions.subarray(from, to));
   const { open } = asked;
   return answerList(
     kind,
@@ -110,7 +111,7 @@ async function listConverted(
     selected[Symbol.dispose]();
     done();
   };
-  const items = { count: page.length, read: (index: number) => page[index]?.text };
+  const items = { count: page.length, read: (from: number) => [page[from]?.text] };
   return answerList(kind, items, { wanted, nowMs: clock.nowMs(), metadata, open, done: end });
 }
 

@@ -43,6 +43,17 @@ test("store commits writes of one turn together and notifies followers in order"
   expect(notified).toEqual([["ns/a", "ns/b", "ns/c"]]);
 });
 
+test("store reads the texts of a list in its order, and those of compacted revisions as undefined", async () => {
+  await using store = open(":memory:");
+  for (let at = 0; at < 60; at += 1) await write(store, "a", String(at));
+  const asked = Float64Array.of(50, 7, 1000, 60, 7);
+  const one = (revision: number): string | undefined => store.text(revision);
+  expect(store.texts(asked)).toEqual([one(50), one(7), undefined, one(60), one(7)]);
+  expect(store.texts(Float64Array.of(9))).toEqual([one(9)]);
+  const all = Float64Array.from({ length: 60 }, (_, at) => 60 - at);
+  expect(store.texts(all)).toEqual([...all.subarray(0, 32)].map(one));
+});
+
 test("store lists keys sorted, by prefix and after a key", async () => {
   await using store = open(":memory:");
   for (const key of ["b/2", "a/1", "b/1", "bb/1"]) {
