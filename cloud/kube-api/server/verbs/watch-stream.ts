@@ -214,23 +214,25 @@ class Watch implements ByteSource {
   }
 
   #onChanges(changes: readonly RevisionChange[]): void {
-    const [first] = changes;
-    const last = changes.at(-1);
-    const stream = this.#stream;
-    if (this.#last || !first || !last || !this.#live || !stream) return;
-    // Read from the store meanwhile.
-    if (last.revision <= this.#cursor) return;
-    const size = changes.length === 1 ? 0 : changes.reduce((sum, { text }) => sum + text.length, 0);
-    if (this.#pages || !stream.ready || size > largestBatch) {
-      this.#live = false;
-      this.#cursor = first.revision - 1;
-      if (stream.ready) stream.fill();
-      return;
-    }
-    this.#cursor = last.revision;
+    const newest = changes.at(-1)?.revision ?? 0;
+    // What is not newer than the cursor was read from the store meanwhile.
+    if (this.#last || !this.#live || newest <= this.#cursor) return;
+    if (this.#pages || !this.#stream?.ready || isLarge(changes)) return this.#fallBehind(changes);
+    this.#cursor = newest;
+    this.#push(changes);
+  }
+
+  /** Changes are read from the store from here on, as the connection takes them. */
+  #fallBehind(changes: readonly RevisionChange[]): void {
+    this.#live = false;
+    this.#cursor = (changes[0]?.revision ?? 1) - 1;
+    if (this.#stream?.ready === true) this.#stream.fill();
+  }
+
+  #push(changes: readonly RevisionChange[]): void {
     const make = (): Uint8Array => this.#bytes(changes.flatMap((change) => this.#lines(change)));
     const key = this.#sharedAs;
-    stream.push(key === undefined ? make() : this.#parts.fanOut.linesOf(changes, key, make));
+    this.#stream?.push(key === undefined ? make() : this.#parts.fanOut.linesOf(changes, key, make));
   }
 
   #lines(change: RevisionChange): string[] {
@@ -325,6 +327,10 @@ class Watch implements ByteSource {
 
 const newline = new Uint8Array([10]);
 const nothing = new Uint8Array(0);
+
+function isLarge(changes: readonly RevisionChange[]): boolean {
+  return changes.length > 1 && changes.reduce((sum, { text }) => sum + text.length, 0) > largestBatch;
+}
 
 function statusOf(error: unknown): Status {
   return (error instanceof Refusal ? error : refusals.unknown(asError(error).message)).status;
