@@ -15,7 +15,7 @@ test("fan-out notifies a few watchers at once and the others in later turns, in 
   expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
-test("fan-out begins anew once all were notified", async () => {
+test("fan-out notifies at once again when nobody waits", async () => {
   const fanOut = new FanOut(2);
   const seen: string[] = [];
   fanOut.run(() => seen.push("a"));
