@@ -15,7 +15,7 @@ import {
 import { rfc3339, type Clock } from "#shared/clock";
 import type { Json, JsonObject } from "#shared/json";
 import { objectKey, type KubeObject } from "#shared/kube";
-import { mergePatch, selectorMatches, fieldsMatch } from "./fake-kube-rules.ts";
+import { mergePatch, needsVersion, selectorMatches, fieldsMatch } from "./fake-kube-rules.ts";
 
 export interface FakeCall {
   readonly verb: "get" | "list" | "create" | "replace" | "patch" | "remove" | "createSubresource";
@@ -121,6 +121,8 @@ export class FakeKubeClient implements KubeClient {
     const key = objectKey(object);
     const { subresource } = options;
     this.#record({ verb: "replace", plural: type.plural, key, subresource, body: object }, options);
+    if (this.peek(type, key) && needsVersion(type) && object.metadata.resourceVersion === undefined)
+      throw failure("Invalid", type, key, "is invalid: metadata.resourceVersion: must be specified");
     return this.#update(type, key, structuredClone(object), subresource) as T;
   }
 
@@ -341,7 +343,7 @@ function isSelected(object: KubeObject, options: Omit<ListOptions, "signal">): b
 }
 
 function failure(reason: string, type: ResourceType, key: string, what: string): KubeError {
-  const code = reason === "NotFound" ? 404 : 409;
+  const code = { NotFound: 404, Invalid: 422 }[reason] ?? 409;
   const name = key.slice(key.indexOf("/") + 1);
   const group = type.group === "" ? "" : `.${type.group}`;
   const message = `${type.plural}${group} "${name}" ${what}`;

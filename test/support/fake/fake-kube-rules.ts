@@ -68,3 +68,14 @@ function valueAt(object: unknown, path: string): unknown {
   for (const step of path.split(".")) at = isRecord(at) ? at[step] : undefined;
   return at;
 }
+
+/** Kinds of which an update says which version it replaces: custom ones, and some others. */
+export function needsVersion({
+  group,
+  plural,
+}: {
+  readonly group: string;
+  readonly plural: string;
+}): boolean {
+  return group.endsWith("kubeedge.io") || plural === "leases" || plural === "poddisruptionbudgets";
+}

@@ -106,7 +106,10 @@ test("edge controller writes a node's status and labels", async () => {
   expect(stored?.metadata.labels).toEqual({ "node-role.kubernetes.io/edge": "", room: "hall" });
 });
 
-test("edge controller renews a lease whose version is too old", async () => {
+test.each([
+  ["too old", { resourceVersion: "1" }],
+  ["not said", {}],
+])("edge controller renews a lease whose version is %s", async (_what, version) => {
   await using cloud = await startCloud();
   const resource = "kube-node-lease/lease/e1";
   const spec = { holderIdentity: "e1", renewTime: "2025-12-31T00:00:00.000000Z" };
@@ -114,7 +117,7 @@ test("edge controller renews a lease whose version is too old", async () => {
     Err: null,
   });
   const renewed = { ...spec, renewTime: "2026-01-01T00:00:00.000000Z" };
-  const stale = { metadata: { name: "e1", resourceVersion: "1" }, spec: renewed };
+  const stale = { metadata: { name: "e1", ...version }, spec: renewed };
   expect(await cloud.ask("update", resource, stale)).toMatchObject({ Err: null });
 
   const stored = cloud.kube.peek<Lease>(resources.leases, "kube-node-lease/e1");
