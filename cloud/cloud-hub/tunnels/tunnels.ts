@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { PeerCertificate } from "#cloud/cloud-hub/node-access";
+import { refuseUpgrade } from "#cloud/cloud-hub/sessions";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { kubeletService, KubeletTunnel } from "#shared/kubelet-tunnel";
@@ -83,10 +84,7 @@ export class Tunnels implements AsyncDisposable {
     const found = await this.#admit(request);
     if (socket.destroyed) return false;
     if ("code" in found) {
-      const { code, text } = found;
-      socket.end(
-        `HTTP/1.1 ${code} Refused\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
-      );
+      refuseUpgrade(socket, found);
       return false;
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) =>

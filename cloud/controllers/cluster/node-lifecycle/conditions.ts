@@ -1,4 +1,4 @@
-import type { Condition, Node, Pod, Taint } from "#shared/kube";
+import type { Condition, Node, Taint } from "#shared/kube";
 
 const notReady = "node.kubernetes.io/not-ready";
 const unreachable = "node.kubernetes.io/unreachable";
@@ -60,11 +60,6 @@ function taintKeys(node: Node): string[] {
     if (node.status?.conditions?.some((condition) => condition.type === type && condition.status === "True"))
       keys.push(key);
   return keys;
-}
-
-/** Whether the pod's Ready condition is True. */
-export function isPodReady(pod: Pod): boolean {
-  return pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 }
 
 /** The parts of a node that the controller acts on; heartbeats change none of them. */

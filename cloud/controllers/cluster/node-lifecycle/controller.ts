@@ -2,14 +2,8 @@ import { ignoreMissing, resources, type Informer } from "#cloud/kube-client";
 import { rfc3339 } from "#shared/clock";
 import type { Lease, Node, Pod } from "#shared/kube";
 import { recordEvent, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
-import {
-  isPodReady,
-  heartbeatOf,
-  lifecycleView,
-  readyStatus,
-  taintsWanted,
-  unknownConditions,
-} from "./conditions.ts";
+import { isPodReady } from "#cloud/controllers/workloads/pods";
+import { heartbeatOf, lifecycleView, readyStatus, taintsWanted, unknownConditions } from "./conditions.ts";
 
 const leaseNamespace = "kube-node-lease";
 /**
