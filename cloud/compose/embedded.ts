@@ -24,6 +24,7 @@ import type { Logger } from "#shared/log";
 import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
 import clusterObjectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_clusterobjectsync.yaml" with { type: "text" };
+import imagePrePullJobCrd from "#conf/crds/operations_v1alpha1_imageprepulljob.yaml" with { type: "text" };
 import ruleCrd from "#conf/crds/rules_v1_rule.yaml" with { type: "text" };
 import ruleEndpointCrd from "#conf/crds/rules_v1_ruleendpoint.yaml" with { type: "text" };
 import objectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_objectsync.yaml" with { type: "text" };
@@ -105,7 +106,15 @@ function accessTo(api: ApiServer, token: string): KubeOptions {
 }
 
 function ownDefinitions(): KubeObject[] {
-  return [deviceModelCrd, deviceCrd, ruleEndpointCrd, ruleCrd, objectSyncCrd, clusterObjectSyncCrd].map(
+  return [
+    deviceModelCrd,
+    deviceCrd,
+    ruleEndpointCrd,
+    ruleCrd,
+    objectSyncCrd,
+    clusterObjectSyncCrd,
+    imagePrePullJobCrd,
+  ].map(
     // Our own files, which tests load.
     (text) => Bun.YAML.parse(text) as KubeObject,
   );

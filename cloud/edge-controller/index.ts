@@ -6,6 +6,7 @@ import {
   WriteGate,
   type EventSubject,
 } from "#cloud/edge-controller/node-authorization";
+import { ImageJobs } from "#cloud/edge-controller/image-jobs";
 import { Placement, reference, type Reference } from "#cloud/edge-controller/placement";
 import {
   NodeRequests,
@@ -33,7 +34,7 @@ export type { KubeletAddress } from "#cloud/edge-controller/requests";
 export type EdgeControllerPort = Port<
   CloudCatalog,
   "node.close",
-  "object.deliver" | "object.delivered" | "device.concerns" | "device.desire",
+  "object.deliver" | "object.delivered" | "device.concerns" | "device.desire" | "stream.open",
   "node.connected" | "node.resync" | "object.acked",
   "node.request"
 >;
@@ -116,8 +117,21 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const started = watchAll({ copies, deliveries, placement, port, stack });
   followNodes({ port, deliveries, released, stack });
   stack.use(port.answer("node.request", (request) => requests.answer(request)));
+  stack.use(await startImageJobs(parts, nodes));
   log.info("edge controller started", started);
   return running("edgecontroller", stack.move());
+}
+
+async function startImageJobs(
+  { port, kube, clock, log }: EdgeControllerParts,
+  nodes: Informer<Node>,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const openStream = (node: string, service: string) => port.ask("stream.open", { node, head: { service } });
+  const jobs = stack.use(new ImageJobs({ kube, clock, log, nodes, openStream }));
+  await jobs.start();
+  stack.use(port.on("node.connected", ({ node }) => jobs.nodeConnected(node)));
+  return stack.move();
 }
 
 function copiesOf(kube: KubeClient, stack: AsyncDisposableStack): Copies {

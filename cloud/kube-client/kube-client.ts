@@ -275,6 +275,13 @@ export const resources = {
     kind: "DeviceModel",
     namespaced: true,
   },
+  imagePrePullJobs: {
+    group: "operations.kubeedge.io",
+    version: "v1alpha1",
+    plural: "imageprepulljobs",
+    kind: "ImagePrePullJob",
+    namespaced: false,
+  },
   rules: { group: "rules.kubeedge.io", version: "v1", plural: "rules", kind: "Rule", namespaced: true },
   ruleEndpoints: {
     group: "rules.kubeedge.io",

@@ -22,6 +22,7 @@ import type { EdgedConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { kubeletService } from "#shared/kubelet-tunnel";
+import { imageJobService } from "#shared/image-jobs";
 import { podService } from "#shared/pod-streams";
 import { usageService } from "#shared/usage";
 import { deliver } from "./deliver.ts";
@@ -145,6 +146,7 @@ function makeStreams(
       ["service-bus", (stream) => port.ask("service.stream", { stream })],
       [podService, (stream) => port.ask("pod.stream", { stream })],
       [usageService, (stream) => port.ask("usage.stream", { stream })],
+      [imageJobService, (stream) => port.ask("image.stream", { stream })],
       [kubeletService, async (stream) => void kubelet.serveStream(stream)],
     ]),
     broken,

@@ -12,6 +12,7 @@ export type EdgeHubPort = Port<
   | "pod.list"
   | "pod.stream"
   | "usage.stream"
+  | "image.stream"
   | "service.deliver",
   "outbox.added",
   | "cloud.object"

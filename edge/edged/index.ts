@@ -40,6 +40,12 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
       return undefined;
     }),
   );
+  stack.use(
+    port.answer("image.stream", async ({ stream }) => {
+      images.takeJob(stream);
+      return undefined;
+    }),
+  );
   stack.use(port.answer("usage.measure", () => measure({ runtime, clock })));
   stack.use(port.answer("volume.remove", ({ volume }) => pods.removeVolume(volume)));
   stack.use(port.on("pod.changed", (change) => pods.changed(change)));

@@ -8,10 +8,10 @@ import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
 import type { Machine, MachineLoad, NodeAgentConfig, NodeResources } from "#edge/edged/node";
 import type { PodsConfig } from "#edge/edged/pods";
 import { EventRecorder } from "#edge/edged/events";
-import { NodeImages, type ImagesConfig } from "#edge/edged/images";
+import { checkItem, NodeImages, type ImagesConfig } from "#edge/edged/images";
 import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
-import { measure, measureStorage } from "#edge/edged/node/usage";
+import { measure, measureStorage, readNodeUsage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
 import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
 import type { ContainerCounters } from "#shared/usage";
@@ -33,7 +33,7 @@ export type EdgedPort = Port<
   "pod.status" | "event.recorded",
   "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
-  "pod.stream" | "usage.stream" | "usage.measure" | "volume.remove"
+  "pod.stream" | "usage.stream" | "image.stream" | "usage.measure" | "volume.remove"
 >;
 
 export interface EdgedDeps {
@@ -102,6 +102,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     dataDir,
     record: (event) => recorder.recordNode(event),
     onLoaded: () => pods.imagesLoaded(),
+    check: (item) => checkItem(item, machineState(config, deps)),
   });
   const pods = new Pods(config, {
     ...deps,
@@ -155,6 +156,32 @@ function makeEvictor(
     measureProcesses: () => use(({ processes }) => processes),
     measureStorage: (pod, signal) => measureStorage(pod, { runtime, signal }),
   });
+}
+
+/** How long the processors are watched for a check. */
+const cpuWindowMs = 200;
+
+function machineState(
+  { dataDir }: EdgedSettings,
+  { runtime, clock, readLoad: read = readLoad }: EdgedDeps,
+): Parameters<typeof checkItem>[1] {
+  return {
+    cpuPercent: async () => {
+      const before = readNodeUsage();
+      const sinceMs = clock.monotonicMs();
+      await clock.sleep(cpuWindowMs);
+      const busyMs = (readNodeUsage().cpuNanoseconds - before.cpuNanoseconds) / 1e6;
+      return (busyMs * 100) / Math.max(1, clock.monotonicMs() - sinceMs) / readMachine().cpus;
+    },
+    memory: () => {
+      const { memoryBytes, memoryAvailableBytes } = read(dataDir);
+      return { totalBytes: memoryBytes, availableBytes: memoryAvailableBytes };
+    },
+    disks: async () => {
+      const { disk, images = await imageDisk(runtime) } = read(dataDir);
+      return images ? [disk, images] : [disk];
+    },
+  };
 }
 
 /** Where images are; undefined while the engine cannot be asked, or is another machine's. */

@@ -86,6 +86,8 @@ export interface EdgeCatalog {
 
   /** The cloud wants reports of usage (`shared/usage`) until it ends this stream. Answered by edged once it is taken over. */
   "usage.stream": { body: { readonly stream: ByteStream }; reply: undefined };
+  /** The cloud has images pulled (`shared/image-jobs`) as long as it keeps this stream. Answered by edged once it is taken over. */
+  "image.stream": { body: { readonly stream: ByteStream }; reply: undefined };
   /** What the node and its running containers have used until now. Answered by edged. */
   "usage.measure": { body: Record<string, never>; reply: UsageCounters };
 

@@ -1,14 +1,16 @@
 import { join } from "node:path";
 import type { Clock } from "#shared/clock";
-import { asError } from "#shared/errors";
+import { AppError, asError } from "#shared/errors";
 import type { Container } from "#shared/kube";
 import type { Logger } from "#shared/log";
+import type { ByteStream } from "#shared/streams";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 import type { PodEvent } from "#edge/edged/events";
+import { ImageJobs } from "#edge/edged/images/jobs";
 import { ImageArchives } from "#edge/edged/images/archives";
 import { ImageAges, ImageGc, isDiskFull, type GcPolicy } from "#edge/edged/images/unused";
 import { ensureImage } from "./images.ts";
-import { completeReference } from "./reference.ts";
+import { completeReference, isReference } from "./reference.ts";
 import { ImagePuller, type PullConfig, type PullJob, type PullTime } from "./puller.ts";
 
 /** `edged.image-…` and what else is about images in the config file. */
@@ -28,6 +30,8 @@ export interface NodeImagesDeps {
   readonly record: (event: PodEvent) => void;
   /** Images came that a pod may wait for. */
   readonly onLoaded: () => void;
+  /** Why the machine does not pass a check item of a job for images. */
+  readonly check: (item: string) => Promise<string | undefined>;
 }
 
 /** What a container's image is made sure of with. */
@@ -42,6 +46,7 @@ export class NodeImages implements AsyncDisposable {
   readonly #ages: ImageAges;
   readonly #gc: ImageGc;
   readonly #archives: ImageArchives | undefined;
+  readonly #jobs: ImageJobs;
 
   constructor(config: ImagesConfig, deps: NodeImagesDeps) {
     const { dataDir, log, runtime } = deps;
@@ -50,6 +55,15 @@ export class NodeImages implements AsyncDisposable {
     this.#ages = new ImageAges(join(dataDir, "image-ages.json"), log);
     const isHeld = (id: string): boolean => this.#archives?.isHeld(id) ?? false;
     this.#gc = new ImageGc(config.gc, { ...deps, ages: this.#ages, isHeld });
+    const pull = async (
+      ref: string,
+      dockerConfigs: readonly string[],
+      signal: AbortSignal,
+    ): Promise<void> => {
+      if (!isReference(ref)) throw new AppError("image-pull", `"${ref}" is not a reference to an image`);
+      await this.pull({ ref, dockerConfigs, record: () => undefined, signal });
+    };
+    this.#jobs = new ImageJobs({ ...deps, pull });
     const { archiveDir: dir } = config;
     const store = runtime.imageStore;
     const recordPath = join(dataDir, "image-archives.json");
@@ -57,6 +71,11 @@ export class NodeImages implements AsyncDisposable {
     const archives = { ...deps, dir: dir ?? "", recordPath, complete: completeReference, onFull };
     if (dir !== undefined && store) this.#archives = new ImageArchives(archives, store);
     if (!store) this.#warnOfMissingStore(config);
+  }
+
+  /** Takes over a stream on which the cloud has images pulled; it is ended here. */
+  takeJob(stream: ByteStream): void {
+    this.#jobs.take(stream);
   }
 
   start(): void {
@@ -94,6 +113,7 @@ export class NodeImages implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#jobs[Symbol.asyncDispose]();
     await this.#archives?.[Symbol.asyncDispose]();
     await this.#gc[Symbol.asyncDispose]();
   }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 /** How a registry answers what an engine asks for. */
 export interface Manners {
   /** Asked first for each request; undefined: the usual answer. */
-  readonly answer?: (request: Request) => Response | Promise<Response> | undefined;
+  readonly answer?: (request: Request) => Response | Promise<Response | undefined> | undefined;
   /** What is sent of the layer; the layer itself unless given. */
   readonly layer?: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 }

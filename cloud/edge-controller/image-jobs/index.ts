@@ -1,0 +1,1 @@
+export { ImageJobs } from "./image-jobs.ts";
