@@ -30,7 +30,7 @@ export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
 
 export type EdgedPort = Port<
   EdgeCatalog,
-  "pod.status" | "event.recorded",
+  "pod.status" | "event.recorded" | "node.recovered",
   "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
   "pod.stream" | "usage.stream" | "image.stream" | "usage.measure" | "volume.remove"
@@ -92,6 +92,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     resources: () => resources,
     pressures: () => evictor.pressures,
     address,
+    onRecovered: () => void port.emit("node.recovered", {}),
     requestNode: (request) => port.ask("cloud.node", request),
     requestLease: (request) => port.ask("cloud.lease", request),
   });

@@ -19,7 +19,7 @@ export type MetaManagerPort = Port<
   EdgeCatalog,
   "pod.changed" | "config.changed" | "object.stored" | "rules.changed" | "outbox.added",
   "cloud.object" | "cloud.pod" | "device.changed" | "volume.remove",
-  "pod.status" | "event.recorded" | "link.changed",
+  "pod.status" | "event.recorded" | "node.recovered" | "link.changed",
   "object.deliver" | "pod.list" | "rule.list" | "object.get" | "pod.terminated" | "pod.confirm"
 >;
 
@@ -100,6 +100,13 @@ function takeReports(port: MetaManagerPort, reports: PodReports, untilStored: Un
     port.on("pod.status", ({ status, ...pod }) =>
       untilStored.run(`status/${pod.uid}`, () => {
         if (reports.podStatus(pod, status)) wake();
+      }),
+    ),
+  );
+  stack.use(
+    port.on("node.recovered", () =>
+      untilStored.run("all statuses", () => {
+        if (reports.repeatStatuses()) wake();
       }),
     ),
   );

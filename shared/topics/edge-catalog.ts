@@ -127,6 +127,8 @@ export interface EdgeCatalog {
   "volume.remove": { body: { readonly volume: KubeObject }; reply: undefined };
   /** The present status of a pod; stored, and sent to the cloud latest-per-pod. */
   "pod.status": { event: PodName & { readonly status: PodStatus } };
+  /** The Node is Ready again in the cloud, which has marked its pods as not ready meanwhile: their statuses are sent again. */
+  "node.recovered": { event: Record<string, never> };
   /** A Kubernetes Event for the cloud, durable and bounded. */
   "event.recorded": { event: { readonly event: Event } };
 

@@ -39,6 +39,8 @@ export interface NodeAgentDeps {
   /** Types of the conditions of pressure that are True. */
   readonly pressures: () => readonly string[];
   readonly address: () => string;
+  /** The cloud shows the Node as Ready again. */
+  readonly onRecovered: () => void;
   readonly requestNode: (request: NodeObjectRequest) => Promise<ApiAnswer<Node>>;
   readonly requestLease: (request: LeaseRequest) => Promise<ApiAnswer<Lease>>;
 }
@@ -67,6 +69,8 @@ export class NodeAgent implements AsyncDisposable {
   readonly #lease: NodeLease;
   #reported: { readonly text: string; readonly atMs: number } | undefined;
   #status: NodeStatus | undefined;
+  /** What the cloud was last given. */
+  #shownReady: boolean | undefined;
   #engineVersion = "unknown";
   #images: readonly Image[] = [];
   #engineProblem: NodeInput["engineProblem"];
@@ -224,6 +228,9 @@ export class NodeAgent implements AsyncDisposable {
     if (answer.failure?.reason === "NotFound") this.#forget();
     if (answer.failure) throw refusal("report status of node", answer.failure);
     this.#reported = { text, atMs: nowMs };
+    const wasReady = this.#shownReady;
+    this.#shownReady = isReady(status);
+    if (wasReady === false && this.#shownReady) this.#deps.onRecovered();
   }
 
   /** The Node was deleted in the cloud while this node is still admitted: it is registered again. */
@@ -248,6 +255,10 @@ export class NodeAgent implements AsyncDisposable {
     if (answer.object?.metadata?.labels) this.#node = answer.object;
     return answer;
   }
+}
+
+function isReady({ conditions }: NodeStatus): boolean {
+  return conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true;
 }
 
 /** kubelet's reason for what the engine says itself. */
