@@ -7,7 +7,7 @@ import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
 import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
 import { ownerOf, type ContainerRuntime } from "#edge/runtime";
-import { openDockerRuntime } from "#edge/runtime/docker";
+import { openRuntime as openEngine } from "#edge/runtime/choose";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
@@ -82,8 +82,8 @@ function openRuntime(
   { edged, nodeName: node, dataDir }: EdgeConfig,
   deps: Pick<ProcessDeps, "clock" | "log">,
 ): Promise<ContainerRuntime> {
-  const { dockerAddress: address, logs } = edged;
-  return openDockerRuntime({ address, owner: ownerOf(node, dataDir), node, dataDir, logs, ...deps });
+  const { runtimeEndpoint, logs } = edged;
+  return openEngine(runtimeEndpoint, { owner: ownerOf(node, dataDir), node, dataDir, logs, ...deps });
 }
 
 interface ServicesParts extends Omit<ServiceBusParts, "reportPort">, Pick<ProcessDeps, "reportPort"> {

@@ -1,6 +1,7 @@
 import { adoptCloudOperation } from "#edge/commands/adopt";
 import { checkEdge, edgePrivatePlaces, refuseUnusableFiles, refuseUnusablePorts } from "#edge/commands/check";
 import { logsOperation } from "#edge/commands/logs";
+import { pauseImageOperation } from "#edge/commands/pause-image";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
 import { startEdgecore } from "./compose.ts";
@@ -27,6 +28,8 @@ Commands:
   logs POD [-c CONTAINER] [-f] [-p]  print the log of a pod on this node, without the cloud; takes
                                      -n NAMESPACE, --tail N, --since 5m, --since-time, --timestamps
                                      and --limit-bytes as kubectl logs does
+  pause-image [NAME]                 write an archive with the image of sandboxes, for
+                                     containerd on a node without a registry
   hash-password                      read a password from standard input and print its hash for
                                      mqtt.broker.users
   simulate                           play thermostats over MQTT; see edgecore simulate --help
@@ -49,7 +52,7 @@ SIGHUP reloads log level and the certificate of the MQTT broker.
 const edgecore: Program<EdgeConfig> = {
   program: "edgecore",
   commands: ["check", "hash-password", "simulate"],
-  operations: { adopt: adoptCloudOperation, logs: logsOperation },
+  operations: { adopt: adoptCloudOperation, logs: logsOperation, "pause-image": pauseImageOperation },
   flags: ["config", "data-dir", "log-level", "token", "token-file", "server"],
   help,
   defaultConfig: edgeDefaults,

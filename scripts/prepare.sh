@@ -85,6 +85,16 @@ need_engine() {
   need_command dockerd docker.io
 }
 
+# What containerd needs for pods: runc, the plugins of their network, and what these run.
+need_containerd_parts() {
+  need_command runc runc
+  need_command ip iproute2
+  need_command iptables iptables
+  if [ ! -e /usr/lib/cni/bridge ] && [ ! -e /opt/cni/bin/bridge ]; then
+    add_package "the CNI plugins" containernetworking-plugins
+  fi
+}
+
 # mosquitto's own tests of brokers (Debian's source package), into .run/mqtt-tests; says so when they cannot be had.
 need_mqtt_tests() {
   suite="$root/.run/mqtt-tests"

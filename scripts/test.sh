@@ -7,6 +7,8 @@ PATH="$PATH:/usr/sbin:/sbin"
 need_bun
 need_packages
 need_engine
+need_command containerd containerd
+need_containerd_parts
 need_command kubectl kubernetes-client
 need_command mosquitto_pub mosquitto-clients
 need_command mosquitto mosquitto

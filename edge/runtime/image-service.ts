@@ -21,7 +21,7 @@ export interface ImageService {
   /** Ids of the images that containers are made from, in any state and of any owner. */
   usedImages(): Promise<ReadonlySet<string>>;
   /** What CRI does not have; undefined for an engine that is spoken to through it. */
-  readonly imageStore?: ImageStore;
+  readonly imageStore?: ImageStore | undefined;
 }
 
 /** Names and archives of images. */

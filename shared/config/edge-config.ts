@@ -308,7 +308,8 @@ function toExternal(mqtt: EdgeValues["mqtt"]): ExternalBrokerConfig {
 
 function toServiceBus({ "service-bus": bus, edged }: EdgeValues): ServiceBusConfig | undefined {
   // Access to the engine is root access to this machine.
-  const [, engine] = /^tcp:\/\/.*:(\d+)\/?$/.exec(edged["docker-address"]) ?? [];
+  const { "runtime-endpoint": endpoint, "docker-address": older } = edged;
+  const [, engine] = /^tcp:\/\/.*:(\d+)\/?$/.exec(endpoint || older) ?? [];
   if (!bus.enabled) return undefined;
   return {
     port: bus.port,

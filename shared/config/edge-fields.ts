@@ -223,7 +223,7 @@ export const edgeFields = {
     address: text("Address to listen on (https), for programs on this machine.", "127.0.0.1"),
     port: port("Port. 0: any free port.", 10_550),
     "pod-address": text(
-      "Address where pods reach it, on the same port: one of this machine, or auto for that of Docker's bridge. Only peers in the network of that address are admitted. Empty: pods with a network of their own do not reach it.",
+      "Address where pods reach it, on the same port: one of this machine, or auto for that of the bridge of Docker (docker0) or of CNI (cni0). Only peers in the network of that address are admitted. Empty: pods with a network of their own do not reach it.",
       "auto",
     ),
     "open-http": text(

@@ -42,6 +42,7 @@ const defaultHardEviction = {
   "nodefs.inodesFree": "5%",
   "imagefs.available": "15%",
 } as const;
+const engineAddress = /^(unix:\/\/\/|tcp:\/\/)\S+/;
 /** As Go writes them. */
 const durationPattern = /^(\d{1,6}(\.\d{1,3})?(ms|s|m|h)){1,4}$/;
 
@@ -78,11 +79,17 @@ export const edgedSection = section("Pods on this node.", {
     effect: { expected: "NoSchedule, PreferNoSchedule or NoExecute" },
   }),
   "node-status-update-frequency": seconds("Interval between node status reports, seconds.", 10),
-  "docker-address": url(
-    "Address of the Docker engine.",
-    "unix:///var/run/docker.sock",
+  "runtime-endpoint": url(
+    "Container engine, e.g. unix:///run/containerd/containerd.sock, unix:///var/run/crio/crio.sock or unix:///var/run/docker.sock. A socket named docker.sock or podman.sock and tcp://host:port are those of Docker's API, all others of the CRI. Empty: docker-address, else the one that this node used before, else the first of Docker, containerd and CRI-O that is there.",
+    "",
     "unix:///path or tcp://host:port",
-    /^(unix:\/\/\/|tcp:\/\/)\S+/,
+    engineAddress,
+  ),
+  "docker-address": url(
+    "Older name of runtime-endpoint, for Docker's API at a socket of any name. Without effect when runtime-endpoint is set.",
+    "",
+    "unix:///path or tcp://host:port",
+    engineAddress,
   ),
   "max-pods": whole("Maximum number of pods on this node.", 110, [1, 10_000]),
   "read-only-port": port(
@@ -207,8 +214,8 @@ export interface EdgedConfig {
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: EdgedValues["taints"];
   readonly statusIntervalMs: number;
-  /** `unix:///path` or `tcp://host:port` */
-  readonly dockerAddress: string;
+  /** undefined: one that is found */
+  readonly runtimeEndpoint: RuntimeEndpoint | undefined;
   readonly maxPods: number;
   readonly readOnlyPort: number;
   /** Of one run of a container. */
@@ -226,6 +233,13 @@ export interface EdgedConfig {
   readonly reserved: readonly Readonly<Record<string, string>>[];
 }
 
+export interface RuntimeEndpoint {
+  /** Whose API it has. */
+  readonly kind: "docker" | "cri";
+  /** `unix:///path`, for Docker also `tcp://host:port` */
+  readonly address: string;
+}
+
 /** Thresholds are texts such as "100Mi" or "10%". */
 export interface EvictionConfig {
   readonly hard: EvictionAmounts;
@@ -238,6 +252,14 @@ export interface EvictionConfig {
 
 export type EvictionAmounts = Readonly<Partial<Record<EvictionSignal, string>>>;
 
+function toEndpoint(edged: EdgedValues): RuntimeEndpoint | undefined {
+  const { "runtime-endpoint": address, "docker-address": older } = edged;
+  if (address !== "") return { kind: isDocker.test(address) ? "docker" : "cri", address };
+  return older === "" ? undefined : { kind: "docker", address: older };
+}
+
+const isDocker = /^tcp:|\/(docker|podman)\.sock$/;
+
 /** The typed form of a checked section. */
 export function toEdged(edged: EdgedValues): EdgedConfig {
   return {
@@ -249,7 +271,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     labels: edged.labels,
     taints: edged.taints,
     statusIntervalMs: edged["node-status-update-frequency"] * 1000,
-    dockerAddress: edged["docker-address"],
+    runtimeEndpoint: toEndpoint(edged),
     maxPods: edged["max-pods"],
     readOnlyPort: edged["read-only-port"],
     logs: { fileBytes: bytesOf(edged["container-log-max-size"]), files: edged["container-log-max-files"] },

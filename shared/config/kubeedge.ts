@@ -48,9 +48,11 @@ const edgeRows: readonly Row[] = [
   ["modules.edged.registerSchedulable", "edged.register-schedulable"],
   ["modules.edged.registerNodeNamespace", "edged.register-node-namespace"],
   ["modules.edged.nodeIP", "edged.node-ip"],
+  ["modules.edged.remoteRuntimeEndpoint", "edged.runtime-endpoint", toEndpoint],
   ["modules.edged.customInterfaceName", "edged.interface-name"],
   ["modules.edged.nodeLabels", "edged.labels"],
   ["modules.edged.registerWithTaints", "edged.taints"],
+  [`${kubelet}.containerRuntimeEndpoint`, "edged.runtime-endpoint", toEndpoint],
   [`${kubelet}.nodeStatusUpdateFrequency`, "edged.node-status-update-frequency", toSeconds],
   [`${kubelet}.readOnlyPort`, "edged.read-only-port"],
   [`${kubelet}.maxPods`, "edged.max-pods"],
@@ -177,6 +179,13 @@ function put(output: Record<string, unknown>, path: string, value: unknown): voi
 }
 
 /** A Go duration ("1m30s") in whole seconds; anything else is left for the check to refuse. */
+/** Files from before Kubernetes 1.24 name the part of kubelet that spoke to Docker. */
+function toEndpoint(value: unknown): unknown {
+  return typeof value === "string" && value.endsWith("/dockershim.sock")
+    ? "unix:///var/run/docker.sock"
+    : value;
+}
+
 function toSeconds(value: unknown): unknown {
   const units: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
   if (typeof value !== "string" || !/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(value)) return value;

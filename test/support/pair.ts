@@ -33,6 +33,12 @@ interface PairParts {
   readonly link: CutProxy;
   readonly ports: Readonly<Record<string, number>>;
   readonly cloud: ServiceProcess;
+  readonly endpoint: string | undefined;
+}
+
+export interface PairOptions {
+  /** Of an engine that the test has started, and removes; Docker's by default. */
+  readonly endpoint?: string | undefined;
 }
 
 /** cloudcore and edgecore as processes of their own, with own data, node and containers, and a link that can be cut. */
@@ -46,13 +52,15 @@ export class Pair implements AsyncDisposable {
   #lives = 0;
   #edgeFolder = "edge";
   readonly #ownersBefore: string[] = [];
+  readonly #endpoint: string | undefined;
 
-  constructor({ folder, node, link, ports, cloud }: PairParts) {
+  constructor({ folder, node, link, ports, cloud, endpoint }: PairParts) {
     this.#folder = folder;
     this.node = node;
     this.link = link;
     this.#ports = ports;
     this.#cloud = cloud;
+    this.#endpoint = endpoint;
   }
 
   /** @throws the end of a log when a process that should run has ended */
@@ -103,12 +111,14 @@ export class Pair implements AsyncDisposable {
 
   async startEdge(options: { readonly token?: string; readonly dockerSocket?: string } = {}): Promise<void> {
     const file = join(this.#folder, "edge.yaml");
+    const address = this.#endpoint ?? `unix://${options.dockerSocket ?? engineSocket}`;
+    const engine = `${this.#endpoint === undefined ? "docker-address" : "runtime-endpoint"}: "${address}"`;
     writeFileSync(
       file,
       `data-dir: ${this.edgeDir}
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${this.link.port}", https: "https://127.0.0.1:${this.#ports["cloudhub-https"]}" }
-edged: { hostname-override: ${this.node}, docker-address: "unix://${options.dockerSocket ?? engineSocket}", read-only-port: 0, image-gc-high-threshold: 100 }
+edged: { hostname-override: ${this.node}, ${engine}, read-only-port: 0, image-gc-high-threshold: 100 }
 devicetwin: { query-port: 0 }
 service-bus: { port: 0 }
 meta-server: { port: 0 }
@@ -215,7 +225,8 @@ meta-server: { port: 0 }
       await this.#cloud?.[Symbol.asyncDispose]();
     } finally {
       await this.link[Symbol.asyncDispose]();
-      for (const owner of [...this.#ownersBefore, this.#owner]) removeContainers(owner);
+      if (this.#endpoint === undefined)
+        for (const owner of [...this.#ownersBefore, this.#owner]) removeContainers(owner);
       rmSync(this.#folder, { recursive: true, force: true });
     }
   }
@@ -231,17 +242,17 @@ meta-server: { port: 0 }
 }
 
 /** Starts cloudcore alone; `startPair` adds a node that is Ready. */
-export async function startCloudSide(): Promise<Pair> {
-  await makeDemoImage(engineSocket);
+export async function startCloudSide({ endpoint }: PairOptions = {}): Promise<Pair> {
+  if (endpoint === undefined) await makeDemoImage(engineSocket);
   const folder = tempDir("kubeedge-e2e").path;
   const cloud = await startCloud(folder, [0, 0, 0]);
   const ports = readPorts(folder);
   const link = await startCutProxy(ports["cloudhub"] ?? 0);
-  return new Pair({ folder, node: `e2e-${crypto.randomUUID().slice(0, 8)}`, link, ports, cloud });
+  return new Pair({ folder, node: `e2e-${crypto.randomUUID().slice(0, 8)}`, link, ports, cloud, endpoint });
 }
 
-export async function startPair(): Promise<Pair> {
-  const pair = await startCloudSide();
+export async function startPair(options: PairOptions = {}): Promise<Pair> {
+  const pair = await startCloudSide(options);
   try {
     await pair.startEdge();
     await pair.ready();

@@ -40,7 +40,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield checkDisk(dataDir);
   yield* checkNodeIdentity(config, clock.nowMs());
   yield* checkCloudLink(config, clock);
-  yield await checkEngine(edged.dockerAddress);
+  yield* checkEngine(edged.runtimeEndpoint, { dataDir, clock });
   yield* checkBrokers(config, running, clock.nowMs());
   for (const port of [...queryPorts(config.deviceTwin), ...servicePorts(config), ...nodeApiPorts(config)])
     yield await checkPort(port, running);

@@ -3,7 +3,7 @@ import type { EdgeConfig } from "#shared/config";
 import { AppError, ConfigError, quote } from "#shared/errors";
 import { createLogger } from "#shared/log";
 import { ownerOf, type ContainerRuntime, type ContainerSummary, type OutputChunk } from "#edge/runtime";
-import { openDockerRuntime } from "#edge/runtime/docker";
+import { openRuntime } from "#edge/runtime/choose";
 import { logsGrammar, readLogsAsked, type LogsAsked } from "./options.ts";
 
 /**
@@ -24,7 +24,9 @@ export const logsOperation: Operation<EdgeConfig> = {
 function open({ nodeName, dataDir, edged }: EdgeConfig, host: Host): Promise<ContainerRuntime> {
   const { clock } = host;
   const log = createLogger({ level: "warn", clock, write: (line) => host.err(line), readable: true });
-  return openDockerRuntime({ address: edged.dockerAddress, owner: ownerOf(nodeName, dataDir), clock, log });
+  const { runtimeEndpoint, logs } = edged;
+  const owner = ownerOf(nodeName, dataDir);
+  return openRuntime(runtimeEndpoint, { owner, node: nodeName, dataDir, logs, clock, log, remembers: false });
 }
 
 /**

@@ -14,11 +14,11 @@ export interface KernelRoutes {
   readonly trie: string;
 }
 
-/** The bridge of pods with a network of their own: Docker's default. */
-const bridge = "docker0";
+/** The bridges of pods with a network of their own: Docker's default, and that of the configurations of CNI. */
+const bridges: readonly string[] = ["docker0", "cni0"];
 
 /**
- * The network of pods: that of Docker's bridge for "auto", or the one that the given address of this machine is in. Undefined
+ * The network of pods: those of the usual bridges for "auto", or the one that the given address of this machine is in. Undefined
  * while there is none, and for "". Read from the kernel's routes, since a bridge without containers is no active interface.
  */
 export function findPodNetwork(
@@ -28,16 +28,26 @@ export function findPodNetwork(
   if (setting === "") return undefined;
   const { route, trie } = read();
   const locals = [...trie.matchAll(/\|-- (\S+)\s+\/32 host LOCAL/g)].map(([, address = ""]) => address);
-  const networks = parseRoutes(route).filter(({ name }) => setting !== "auto" || name === bridge);
-  for (const { network, mask } of networks) {
-    const includes = (peer: string): boolean => {
-      const plain = peer.replace(/^::ffff:/i, "");
-      return isIPv4(plain) && (numberOf(plain) & mask) >>> 0 === network;
-    };
-    const address = locals.find((one) => includes(one) && (setting === "auto" || one === setting));
-    if (address !== undefined) return { address, includes };
-  }
+  if (setting === "auto") return networkOfBridges(parseRoutes(route), locals);
+  for (const one of parseRoutes(route))
+    if (locals.includes(setting) && isIn(one, setting))
+      return { address: setting, includes: (peer) => isIn(one, peer) };
   return undefined;
+}
+
+/** A node has engines of both kinds, maybe: pods of either reach the address of either bridge. */
+function networkOfBridges(routes: readonly Route[], locals: readonly string[]): PodNetwork | undefined {
+  const networks = bridges.flatMap((bridge) => routes.filter(({ name }) => name === bridge));
+  const addresses = networks.flatMap((one) => locals.find((local) => isIn(one, local)) ?? []);
+  const [address] = addresses;
+  return address === undefined
+    ? undefined
+    : { address, includes: (peer) => networks.some((one) => isIn(one, peer)) };
+}
+
+function isIn({ network, mask }: Route, peer: string): boolean {
+  const plain = peer.replace(/^::ffff:/i, "");
+  return isIPv4(plain) && (numberOf(plain) & mask) >>> 0 === network;
 }
 
 interface Route {

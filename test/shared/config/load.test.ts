@@ -318,3 +318,31 @@ test.each([
 ])("edge file %j is accepted", (text) => {
   expect(edgeRefusal(text)).toBe("accepted");
 });
+
+test.each([
+  ["", undefined],
+  [
+    "runtime-endpoint: unix:///run/containerd/containerd.sock",
+    { kind: "cri", address: "unix:///run/containerd/containerd.sock" },
+  ],
+  [
+    "runtime-endpoint: unix:///var/run/docker.sock",
+    { kind: "docker", address: "unix:///var/run/docker.sock" },
+  ],
+  [
+    "runtime-endpoint: unix:///run/podman/podman.sock",
+    { kind: "docker", address: "unix:///run/podman/podman.sock" },
+  ],
+  [
+    "runtime-endpoint: unix:///var/run/cri-dockerd.sock",
+    { kind: "cri", address: "unix:///var/run/cri-dockerd.sock" },
+  ],
+  ["runtime-endpoint: tcp://192.0.2.1:2375", { kind: "docker", address: "tcp://192.0.2.1:2375" }],
+  ["docker-address: unix:///data/engine.sock", { kind: "docker", address: "unix:///data/engine.sock" }],
+  [
+    "docker-address: unix:///var/run/docker.sock, runtime-endpoint: unix:///run/crio.sock",
+    { kind: "cri", address: "unix:///run/crio.sock" },
+  ],
+])("edged: { %s } is engine %p", (text, endpoint) => {
+  expect(edge(`edged: { ${text} }`).config.edged.runtimeEndpoint).toEqual(endpoint as never);
+});

@@ -56,7 +56,7 @@ export class Containerd implements AsyncDisposable {
     try {
       engine.#writeFiles(hasNetwork);
       await engine.start();
-      if (hasPauseImage) await engine.#load(await pauseImageArchive(pauseName, architecture));
+      if (hasPauseImage) await engine.load(await pauseImageArchive(pauseName, architecture));
       return engine;
     } catch (error) {
       await engine[Symbol.asyncDispose]();
@@ -67,6 +67,9 @@ export class Containerd implements AsyncDisposable {
   get socket(): string {
     return join(this.dir.path, "containerd.sock");
   }
+
+  /** The name of the image of sandboxes. */
+  readonly pauseImage = pauseName;
 
   /** As edgecore is configured with it. */
   get endpoint(): string {
@@ -105,10 +108,11 @@ export class Containerd implements AsyncDisposable {
 
   /** Makes an image of busybox, with `config` as in the image's specification. */
   async addBusybox(name: string, config: Readonly<Record<string, unknown>> = {}): Promise<void> {
-    await this.#load(await imageArchive({ name, architecture, layer: busyboxLayer(), config }));
+    await this.load(await imageArchive({ name, architecture, layer: busyboxLayer(), config }));
   }
 
-  async #load(archive: Uint8Array): Promise<void> {
+  /** Imports an archive of images. */
+  async load(archive: Uint8Array): Promise<void> {
     const file = join(this.dir.path, "image.tar");
     writeFileSync(file, archive);
     this.ctr("images", "import", "--snapshotter", this.#snapshotter, file);

@@ -29,6 +29,23 @@ test("auto is the address of Docker's bridge, for peers in its network alone", (
   expect(peers.filter((peer) => network?.includes(peer))).toEqual(["172.17.0.2", "::ffff:172.17.3.4"]);
 });
 
+test("auto admits peers in the network of CNI's bridge as well, at the same address", () => {
+  const route = `${kernel.route}cni0\t0001580A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n`;
+  const trie = `${kernel.trie}     |-- 10.88.1.1\n        /32 host LOCAL\n`;
+  const both = findPodNetwork("auto", () => ({ route, trie }));
+  const alone = findPodNetwork("auto", () => ({ route: route.replace("docker0", "other0"), trie }));
+  expect([both?.address, both?.includes("10.88.1.7"), both?.includes("10.88.2.7")]).toEqual([
+    "172.17.0.1",
+    true,
+    false,
+  ]);
+  expect([alone?.address, alone?.includes("10.88.1.7"), alone?.includes("172.17.0.2")]).toEqual([
+    "10.88.1.1",
+    true,
+    false,
+  ]);
+});
+
 test("an address of this machine is in its own network", () => {
   const network = find("192.168.2.7");
   expect([network?.address, network?.includes("192.168.2.9"), network?.includes("192.168.3.9")]).toEqual([

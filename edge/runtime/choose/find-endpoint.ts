@@ -1,0 +1,62 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "#shared/clock";
+import { asText, recordOf, tryJson } from "#shared/json";
+import { usualEndpoints, type RuntimeEndpoint } from "./endpoint.ts";
+import { probe } from "./probe.ts";
+
+export interface FoundEndpoint {
+  readonly endpoint: RuntimeEndpoint;
+  /** Whether this node used it before. */
+  readonly isKnown: boolean;
+}
+
+export interface FindOptions {
+  readonly dataDir: string;
+  readonly clock: Clock;
+  /** Where engines are looked for; the usual places by default. */
+  readonly places?: readonly RuntimeEndpoint[];
+}
+
+/** In the data directory: two engines may start in another order than before, and pods stay with the one they run on. */
+const fileName = "runtime-endpoint.json";
+
+/**
+ * The engine of this node: the one it used before while that is there, else the first of Docker, containerd and CRI-O that is.
+ * @returns undefined when there is none
+ */
+export async function findEndpoint({
+  dataDir,
+  clock,
+  places = usualEndpoints,
+}: FindOptions): Promise<FoundEndpoint | undefined> {
+  const known = readKnown(dataDir);
+  for (const endpoint of [...(known ? [known] : []), ...places])
+    if ((await probe(endpoint, clock)).state !== "away") return { endpoint, isKnown: endpoint === known };
+  return undefined;
+}
+
+/** Keeps the choice for the next start. */
+export function rememberEndpoint(dataDir: string, endpoint: RuntimeEndpoint): void {
+  writeFileSync(join(dataDir, fileName), `${JSON.stringify(endpoint)}\n`, { mode: 0o600 });
+}
+
+/** For logs and findings. */
+export function describeEndpoint({ kind, address }: RuntimeEndpoint): string {
+  return `${kind === "docker" ? "Docker" : "CRI"} at ${address}`;
+}
+
+function readKnown(dataDir: string): RuntimeEndpoint | undefined {
+  const { kind, address } = recordOf(tryJson(readText(join(dataDir, fileName))));
+  const isKind = kind === "docker" || kind === "cri";
+  return isKind && asText(address).startsWith("unix://") ? { kind, address: asText(address) } : undefined;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    // The first start.
+    return "";
+  }
+}

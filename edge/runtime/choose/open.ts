@@ -1,0 +1,50 @@
+import type { Clock } from "#shared/clock";
+import type { Logger } from "#shared/log";
+import type { ContainerRuntime } from "#edge/runtime";
+import { openCriRuntime } from "#edge/runtime/cri";
+import { openDockerRuntime } from "#edge/runtime/docker";
+import type { RuntimeEndpoint } from "./endpoint.ts";
+import { AwaitedRuntime } from "./awaited-runtime.ts";
+import { findEndpoint, rememberEndpoint } from "./find-endpoint.ts";
+
+export interface RuntimeOptions {
+  readonly owner: string;
+  readonly node: string;
+  readonly dataDir: string;
+  /** Of one run of a container. */
+  readonly logs: { readonly fileBytes: number; readonly files: number };
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Whether a choice is kept for the next start; true by default. */
+  readonly remembers?: boolean;
+}
+
+/**
+ * The runtime for an engine. Without an endpoint it is the one that this node used before, or the first that is there; while there
+ * is none, calls reject with UnavailableError.
+ */
+export async function openRuntime(
+  endpoint: RuntimeEndpoint | undefined,
+  options: RuntimeOptions,
+): Promise<ContainerRuntime> {
+  if (endpoint) return openAt(endpoint, options);
+  const { dataDir, clock, log, remembers = true } = options;
+  const find = async (): Promise<ContainerRuntime | undefined> => {
+    const found = await findEndpoint({ dataDir, clock });
+    if (!found) return undefined;
+    log.info("container engine chosen", { ...found.endpoint, before: found.isKnown });
+    if (remembers && !found.isKnown) rememberEndpoint(dataDir, found.endpoint);
+    return openAt(found.endpoint, options);
+  };
+  const found = await find();
+  if (found) return found;
+  log.warn("no container engine found, waiting for one");
+  return new AwaitedRuntime(find, clock);
+}
+
+/** Loads what speaks to that engine, and not the other. */
+function openAt({ kind, address }: RuntimeEndpoint, options: RuntimeOptions): Promise<ContainerRuntime> {
+  return kind === "docker"
+    ? openDockerRuntime({ address, ...options })
+    : openCriRuntime({ address, ...options });
+}
