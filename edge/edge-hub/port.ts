@@ -17,6 +17,7 @@ export type EdgeHubPort = Port<
   "outbox.added",
   | "cloud.object"
   | "cloud.pod"
+  | "cloud.mirror"
   | "cloud.token"
   | "cloud.node"
   | "cloud.lease"

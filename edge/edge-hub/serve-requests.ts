@@ -3,6 +3,7 @@ import {
   encodeRequest,
   leaseRequests,
   memberRequests,
+  mirrorRequests,
   nodeRequests,
   objectRequests,
   podRequests,
@@ -45,6 +46,7 @@ export function serveRequests({ port, requests, trust, stamp, isForeign }: Reque
   const stack = new DisposableStack();
   stack.use(port.answer("cloud.object", answer(objectRequests)));
   stack.use(port.answer("cloud.pod", answer(podRequests)));
+  stack.use(port.answer("cloud.mirror", answer(mirrorRequests)));
   stack.use(port.answer("cloud.token", answer(podTokenRequests)));
   stack.use(port.answer("cloud.node", answer(nodeRequests)));
   stack.use(port.answer("cloud.lease", answer(leaseRequests)));

@@ -5,7 +5,7 @@ import type { Logger } from "#shared/log";
 import { PodStreams, type PodView } from "#edge/edged/streams";
 import { measure, UsageStreams } from "#edge/edged/node/usage";
 import { releaseAll } from "#edge/edged/volumes";
-import { makeParts, type EdgedDeps, type EdgedSettings } from "./parts.ts";
+import { makeParts, type EdgedDeps, type EdgedSettings, type Parts } from "./parts.ts";
 
 export type { EdgedDeps, EdgedPort, EdgedSettings } from "./parts.ts";
 
@@ -17,16 +17,16 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   await using stack = new AsyncDisposableStack();
   const { port, runtime, clock } = deps;
   const { config, pinsDir } = prepareDirs(given, deps.log);
-  const { agent, pods, unknown, evictor, images } = makeParts(config, { ...deps, pinsDir });
+  const { agent, pods, unknown, evictor, images, statics } = makeParts(config, { ...deps, pinsDir });
   stack.use(images);
   stack.use(unknown);
   stack.use(pods);
   stack.use(agent);
   stack.use(evictor);
+  stack.use(statics);
   // Before the pods: what the node runs short of decides which of them it takes.
   await evictor.start();
-  const findPod = (namespace: string, name: string): PodView | undefined => pods.find(namespace, name);
-  const streams = stack.use(new PodStreams({ runtime, clock, findPod }));
+  const streams = stack.use(new PodStreams({ runtime, clock, findPod: viewOf({ pods, statics }) }));
   stack.use(
     port.answer("pod.stream", async ({ stream }) => {
       streams.take(stream);
@@ -48,7 +48,7 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   );
   stack.use(port.answer("usage.measure", () => measure({ runtime, clock })));
   stack.use(port.answer("volume.remove", ({ volume }) => pods.removeVolume(volume)));
-  stack.use(port.on("pod.changed", (change) => pods.changed(change)));
+  stack.use(port.on("pod.changed", (change) => (statics.takes(change) ? undefined : pods.changed(change))));
   stack.use(port.on("config.changed", (change) => pods.configChanged(change)));
   stack.use(
     port.on("link.changed", (link) => {
@@ -56,10 +56,12 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
       agent.linkChanged(link);
       // A pod that is missing in another database of the cloud may still be desired.
       unknown.linkChanged(connected && database?.held !== true);
+      statics.linkChanged(connected && database?.held !== true);
       if (connected) pods.connected();
     }),
   );
-  pods.load(await port.ask("pod.list", {}));
+  // Static pods take their room first.
+  pods.load(await statics.start(await port.ask("pod.list", {})));
   stack.use(
     runtime.watch((hint) => {
       if (hint.kind !== "container") agent.wake();
@@ -70,6 +72,17 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   pods.relist();
   images.start();
   return running("edged", stack.move());
+}
+
+/** Finds pods for who reads their logs or runs commands in them. */
+function viewOf({
+  pods,
+  statics,
+}: Pick<Parts, "pods" | "statics">): (namespace: string, name: string) => PodView | undefined {
+  return (namespace, name) => {
+    const found = pods.find(namespace, name);
+    return found && { pod: found.pod, status: found.status, cloudUid: statics.mirrorOf(found.pod) };
+  };
 }
 
 /** Creates the directories of edged and releases mounts for subPaths that an earlier run left. */

@@ -2,7 +2,8 @@ import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { EvictionConfig } from "#shared/config";
 import type { Logger } from "#shared/log";
-import type { EdgeCatalog } from "#shared/topics";
+import type { Pod } from "#shared/kube";
+import type { EdgeCatalog, PodName } from "#shared/topics";
 import type { NodeApiFacts } from "#edge/edged/environment";
 import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
 import type { Machine, MachineLoad, NodeAgentConfig, NodeResources } from "#edge/edged/node";
@@ -13,6 +14,7 @@ import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#e
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
 import { measure, measureStorage, readNodeUsage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
+import { StaticPods, type StaticPodsDeps } from "#edge/edged/static-pods";
 import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
 import type { ContainerCounters } from "#shared/usage";
 
@@ -23,6 +25,8 @@ export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
   readonly interfaceName: string | undefined;
   readonly maxPods: number;
   readonly images: ImagesConfig;
+  /** Where static pods are; undefined: there are none. */
+  readonly staticPodPath: string | undefined;
   readonly eviction: EvictionConfig;
   /** What pods may not use: quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
@@ -31,7 +35,15 @@ export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
 export type EdgedPort = Port<
   EdgeCatalog,
   "pod.status" | "event.recorded" | "node.recovered",
-  "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
+  | "pod.list"
+  | "object.get"
+  | "pod.terminated"
+  | "pod.confirm"
+  | "cloud.pod"
+  | "cloud.mirror"
+  | "cloud.token"
+  | "cloud.node"
+  | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
   "pod.stream" | "usage.stream" | "image.stream" | "usage.measure" | "volume.remove"
 >;
@@ -54,14 +66,14 @@ export interface Parts {
   readonly unknown: UnknownPods;
   readonly evictor: Evictor;
   readonly images: NodeImages;
+  readonly statics: StaticPods;
 }
 
 /** The parts of edged, wired to each other; nothing runs yet. */
 export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pinsDir: string }): Parts {
   const { port, runtime, clock, log } = deps;
-  const { nodeName, dataDir, nodeIp, interfaceName } = config;
-  let hostIp: string | undefined;
-  const address = (): string => nodeIp || (hostIp ??= readAddress(interfaceName));
+  const { nodeName, dataDir } = config;
+  const address = addressOf(config);
   const recorder = recorderOf(nodeName, deps);
   const unknown = new UnknownPods({
     runtime,
@@ -70,6 +82,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     dataDir,
     confirm: (pod) => port.ask("pod.confirm", pod),
     isKnown: (uid) => pods.has(uid),
+    isOrphan: (uid) => statics.isOrphan(uid),
     onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
   });
   const machine = readMachine();
@@ -84,26 +97,15 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     record: (event) => recorder.recordNode(event),
     onChange: () => agent.wake(),
   });
-  const agent = new NodeAgent(config, {
-    runtime,
-    clock,
-    log,
+  const agent = makeAgent(config, deps, {
     machine,
     resources: () => resources,
     pressures: () => evictor.pressures,
     address,
-    onRecovered: () => void port.emit("node.recovered", {}),
-    requestNode: (request) => port.ask("cloud.node", request),
-    requestLease: (request) => port.ask("cloud.lease", request),
   });
-  const images = new NodeImages(config.images, {
-    runtime,
-    clock,
-    log,
-    dataDir,
+  const images = makeImages(config, deps, {
     record: (event) => recorder.recordNode(event),
     onLoaded: () => pods.imagesLoaded(),
-    check: (item) => checkItem(item, machineState(config, deps)),
   });
   const pods = new Pods(config, {
     ...deps,
@@ -114,9 +116,77 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     memoryBytes: machine.memoryBytes,
     pressures: () => evictor.pressures,
     findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
+    publish: (pod, status) =>
+      statics.reports(pod, status) ?? port.emit("pod.status", { ...nameOf(pod), status }),
+    onRemoved: (pod) => statics.removed(pod),
     onListed: (list) => unknown.look(list),
   });
-  return { agent, pods, unknown, evictor, images };
+  const statics = makeStatics(config, deps, {
+    run: (pod) => pods.run(pod),
+    end: (uid) => pods.end(uid),
+    statusOf: (uid) => pods.statusOf(uid),
+    nodeUid: () => agent.node?.metadata.uid,
+  });
+  return { agent, pods, unknown, evictor, images, statics };
+}
+
+/** Of the interface, asked for once it is needed. */
+function addressOf({ nodeIp, interfaceName }: EdgedSettings): () => string {
+  let hostIp: string | undefined;
+  return () => nodeIp || (hostIp ??= readAddress(interfaceName));
+}
+
+function makeAgent(
+  config: EdgedSettings,
+  { port, runtime, clock, log }: EdgedDeps,
+  facts: Pick<ConstructorParameters<typeof NodeAgent>[1], "machine" | "resources" | "pressures" | "address">,
+): NodeAgent {
+  return new NodeAgent(config, {
+    runtime,
+    clock,
+    log,
+    ...facts,
+    onRecovered: () => void port.emit("node.recovered", {}),
+    requestNode: (request) => port.ask("cloud.node", request),
+    requestLease: (request) => port.ask("cloud.lease", request),
+  });
+}
+
+function makeImages(
+  config: EdgedSettings,
+  deps: EdgedDeps,
+  others: Pick<ConstructorParameters<typeof NodeImages>[1], "record" | "onLoaded">,
+): NodeImages {
+  const { runtime, clock, log } = deps;
+  const check: ConstructorParameters<typeof NodeImages>[1]["check"] = (item) =>
+    checkItem(item, machineState(config, deps));
+  return new NodeImages(config.images, { runtime, clock, log, dataDir: config.dataDir, ...others, check });
+}
+
+function makeStatics(
+  { nodeName, staticPodPath: path }: EdgedSettings,
+  { port, clock, log }: EdgedDeps,
+  others: Pick<StaticPodsDeps, "run" | "end" | "statusOf" | "nodeUid">,
+): StaticPods {
+  const timeoutMs = cloudTimeoutMs;
+  return new StaticPods({
+    clock,
+    log,
+    nodeName,
+    path,
+    ...others,
+    report: (pod, status) => port.emit("pod.status", { ...pod, status }),
+    create: (mirror) => port.ask("cloud.mirror", { mirror, timeoutMs }),
+    read: (namespace, name) => port.ask("cloud.pod", { namespace, name, timeoutMs }),
+    remove: (pod) => port.ask("pod.terminated", pod),
+  });
+}
+
+/** Several attempts fit into a lease of the node. */
+const cloudTimeoutMs = 10_000;
+
+function nameOf({ metadata: { namespace = "", name = "", uid = "" } }: Pod): PodName {
+  return { namespace, name, uid };
 }
 
 function recorderOf(nodeName: string, { port, clock }: EdgedDeps): EventRecorder {

@@ -144,6 +144,10 @@ export const edgedSection = section("Pods on this node.", {
     "Sysctls that pods may set in addition to the Kubernetes safe set, e.g. net.core.somaxconn or kernel.msg*.",
     [],
   ),
+  "static-pod-path": text(
+    "Directory with static pods, one in each file, YAML or JSON. They run without the cloud. Empty: none.",
+    "/etc/kubeedge/manifests",
+  ),
   "pod-pids-limit": whole(
     "Maximum number of processes and threads of each container. -1: no limit but the engine's own.",
     -1,
@@ -228,6 +232,8 @@ export interface EdgedConfig {
   readonly version: string | undefined;
   /** Of each container; undefined: no limit. */
   readonly podPidsLimit: number | undefined;
+  /** undefined: there are none */
+  readonly staticPodPath: string | undefined;
   readonly eviction: EvictionConfig;
   /** Sums of what is reserved, quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
@@ -281,6 +287,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
     version: orNothing(edged.version),
     podPidsLimit: edged["pod-pids-limit"] > 0 ? edged["pod-pids-limit"] : undefined,
+    staticPodPath: orNothing(edged["static-pod-path"]),
     eviction: toEviction(edged),
     reserved: [edged["system-reserved"], edged["kube-reserved"]],
   };

@@ -67,6 +67,7 @@ const edgeRows: readonly Row[] = [
   [`${kubelet}.clusterDNS`, "edged.cluster-dns"],
   [`${kubelet}.clusterDomain`, "edged.cluster-domain"],
   [`${kubelet}.allowedUnsafeSysctls`, "edged.allowed-unsafe-sysctls"],
+  [`${kubelet}.staticPodPath`, "edged.static-pod-path"],
   [`${kubelet}.podPidsLimit`, "edged.pod-pids-limit"],
   [`${kubelet}.evictionHard`, "edged.eviction-hard"],
   [`${kubelet}.evictionSoft`, "edged.eviction-soft"],

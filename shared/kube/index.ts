@@ -63,6 +63,10 @@ export type {
 export { edgeNodeLabel, nodeLeaseNamespace, type Node, type NodeStatus, type Taint } from "./node.ts";
 export {
   isMirrorPod,
+  asApiPod,
+  configHashAnnotation,
+  configSourceAnnotation,
+  isStaticPod,
   mirrorAnnotation,
   mirrorFault,
   podReferences,

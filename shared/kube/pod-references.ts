@@ -4,6 +4,22 @@ import type { Pod } from "./pod.ts";
 /** The annotation of a mirror pod: the API's copy of a static pod of a node. */
 export const mirrorAnnotation = "kubernetes.io/config.mirror";
 
+/** Where kubelet has a pod from: "file" for a static pod. */
+export const configSourceAnnotation = "kubernetes.io/config.source";
+export const configHashAnnotation = "kubernetes.io/config.hash";
+
+/** Whether a pod comes from a file of this node. What the API sends is never one: `asApiPod`. */
+export function isStaticPod({ metadata }: { readonly metadata: Pod["metadata"] }): boolean {
+  return metadata.annotations?.[configSourceAnnotation] === "file";
+}
+
+/** A pod of the API, whatever its annotations say. */
+export function asApiPod(pod: Pod): Pod {
+  if (!isStaticPod(pod)) return pod;
+  const { [configSourceAnnotation]: _source, ...annotations } = pod.metadata.annotations ?? {};
+  return { ...pod, metadata: { ...pod.metadata, annotations } };
+}
+
 /** Another API object that a pod needs. */
 export interface PodReference {
   readonly kind: PodReferenceKind;

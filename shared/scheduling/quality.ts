@@ -1,4 +1,4 @@
-import { isMirrorPod, quantityNumber, type Pod } from "#shared/kube";
+import { isStaticPod, quantityNumber, type Pod } from "#shared/kube";
 
 export type QualityOfService = "Guaranteed" | "Burstable" | "BestEffort";
 
@@ -20,5 +20,5 @@ const systemCritical = 2_000_000_000;
 
 /** Whether the node depends on a pod: a static pod, or one of a system priority class (kubelet's IsCriticalPod). */
 export function isCriticalPod(pod: Pod): boolean {
-  return isMirrorPod(pod) || (pod.spec.priority ?? 0) >= systemCritical;
+  return isStaticPod(pod) || (pod.spec.priority ?? 0) >= systemCritical;
 }

@@ -16,6 +16,7 @@ import type {
   DesiredRequest,
   LeaseRequest,
   MembersRequest,
+  MirrorRequest,
   NodeObjectRequest,
   ObjectRequest,
   PodRequest,
@@ -59,6 +60,7 @@ export interface EdgeCatalog {
    */
   "cloud.object": { body: ObjectRequest; reply: KubeObject | undefined };
   "cloud.pod": { body: PodRequest; reply: ApiAnswer<Pod> };
+  "cloud.mirror": { body: MirrorRequest; reply: ApiAnswer<Pod> };
   "cloud.token": { body: TokenOfPodRequest; reply: TokenOfPodAnswer };
   "cloud.node": { body: NodeObjectRequest; reply: ApiAnswer<Node> };
   "cloud.lease": { body: LeaseRequest; reply: ApiAnswer<Lease> };

@@ -1,4 +1,4 @@
-import type { KubeObject, Lease, Node, NodeStatus, Status } from "#shared/kube";
+import type { KubeObject, Lease, Node, NodeStatus, Status, Pod } from "#shared/kube";
 import type { Desired, LocalDesiredValues } from "./desired-values.ts";
 import type { ObjectName } from "./edge-deliveries.ts";
 
@@ -19,6 +19,11 @@ export interface PodRequest extends RequestDeadline {
   readonly namespace: string;
   readonly name: string;
   readonly uid?: string | undefined;
+}
+
+/** Makes the mirror of a static pod. */
+export interface MirrorRequest extends RequestDeadline {
+  readonly mirror: Pod;
 }
 
 /** Asks for a token of a service account that ends with the pod (TokenRequest of authentication.k8s.io/v1). */

@@ -38,6 +38,7 @@ export type {
   DesiredRequest,
   LeaseRequest,
   MembersRequest,
+  MirrorRequest,
   NodeObjectRequest,
   ObjectRequest,
   PodRequest,

@@ -25,6 +25,7 @@ export {
   eventRequests,
   leaseRequests,
   memberRequests,
+  mirrorRequests,
   nodeRequests,
   objectRequests,
   podRequests,

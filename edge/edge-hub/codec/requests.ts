@@ -5,6 +5,7 @@ import type {
   DesiredRequest,
   LeaseRequest,
   MembersRequest,
+  MirrorRequest,
   NodeObjectRequest,
   ObjectRequest,
   PodRequest,
@@ -81,6 +82,20 @@ export const podRequests: RequestCodec<PodRequest, ApiAnswer<Pod>> = {
     operation: operations.patch,
     resource: formatResource(resourceTypes.podPatch, namespace, name),
     content: JSON.stringify({ metadata: uid === undefined ? {} : { uid }, status: {} }),
+  }),
+  decode: readCertainAnswer,
+};
+
+export const mirrorRequests: RequestCodec<MirrorRequest, ApiAnswer<Pod>> = {
+  encode: ({ mirror }) => ({
+    ...fromEdged,
+    operation: operations.insert,
+    resource: formatResource(
+      resourceTypes.pod,
+      mirror.metadata.namespace ?? "default",
+      mirror.metadata.name ?? "",
+    ),
+    content: mirror,
   }),
   decode: readCertainAnswer,
 };

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import { objectKey, type KubeObject, type Pod } from "#shared/kube";
+import { asApiPod, objectKey, type KubeObject, type Pod, type PodStatus } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
 import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
@@ -32,13 +32,7 @@ export interface PodsConfig {
 }
 
 export interface PodsDeps {
-  readonly port: Port<
-    EdgeCatalog,
-    "pod.status",
-    "object.get" | "pod.terminated" | "cloud.token",
-    never,
-    never
-  >;
+  readonly port: Port<EdgeCatalog, never, "object.get" | "pod.terminated" | "cloud.token", never, never>;
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly log: Logger;
@@ -57,6 +51,10 @@ export interface PodsDeps {
   readonly pressures: () => readonly string[];
   /** What the Node has against a new pod. */
   readonly findMisplaced: (pod: Pod) => Promise<Refusal | undefined>;
+  /** The status of a pod, for the cloud. */
+  readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
+  /** Nothing is left of a pod. */
+  readonly onRemoved: (pod: Pod) => void;
   /** The engine's list, once the stored pods are known. */
   readonly onListed: (list: readonly ContainerSummary[]) => void;
 }
@@ -92,6 +90,10 @@ export class Pods implements AsyncDisposable {
     return this.#workers.has(uid);
   }
 
+  statusOf(uid: string): PodStatus | undefined {
+    return this.#workers.get(uid)?.status;
+  }
+
   /** The pod of that name that runs here; the newest when another is still being removed. */
   find(namespace: string, name: string): Pick<PodWorker, "pod" | "status"> | undefined {
     return [...this.#workers.values()].findLast(
@@ -113,7 +115,7 @@ export class Pods implements AsyncDisposable {
   load(pods: readonly Pod[]): void {
     // In the order in which they were made, as kubelet admits them.
     for (const pod of pods.toSorted(byAge))
-      if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(pod);
+      if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(asApiPod(pod));
     this.#loaded = true;
   }
 
@@ -126,8 +128,18 @@ export class Pods implements AsyncDisposable {
       if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
     }
     if (pod && this.#isRemoved(pod)) return this.#confirmRemoval(pod);
-    if (pod) this.#submit(pod);
+    if (pod) this.#submit(asApiPod(pod));
     return undefined;
+  }
+
+  /** Runs a pod that does not come from the API. */
+  run(pod: Pod): void {
+    this.#submit(pod);
+  }
+
+  /** Ends such a pod, with its grace period. */
+  end(uid: string): void {
+    this.#workers.get(uid)?.submit(undefined);
   }
 
   /** Removes the directory of a volume whose claim was deleted. @throws UnavailableError while a pod here uses it */
@@ -232,7 +244,7 @@ export class Pods implements AsyncDisposable {
           log,
         }),
       record: (pod, event) => recorder.record(pod, event),
-      publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
+      publish: this.#deps.publish,
       findNoRoom: (pod) => this.#findNoRoom(pod),
       findMisplaced: this.#deps.findMisplaced,
       onGone: (pod) => this.#removed(pod),
@@ -269,6 +281,7 @@ export class Pods implements AsyncDisposable {
     this.#workers.delete(name.uid);
     this.#seen.delete(name.uid);
     this.#deps.log.info("pod removed", { pod: `${name.namespace}/${name.name}`, uid: name.uid });
+    this.#deps.onRemoved(pod);
     // Others may wait for its ports.
     for (const worker of this.#workers.values()) worker.retrySandbox();
   }

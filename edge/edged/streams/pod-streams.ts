@@ -21,6 +21,8 @@ import { ProxiedRequests } from "./proxied.ts";
 
 /** A pod that runs here, and its present status. */
 export interface PodView {
+  /** The uid by which the cloud knows it, where that is another: that of the mirror of a static pod. */
+  readonly cloudUid?: string | undefined;
   readonly pod: Pod;
   readonly status: PodStatus | undefined;
 }
@@ -176,7 +178,8 @@ export class PodStreams implements AsyncDisposable {
   /** @throws PodRefusal when the pod is not one of this node, or another of that name */
   #find({ namespace, name, uid }: PodTarget, missing: string): PodView {
     const found = this.#options.findPod(namespace, name);
-    if (!found || (uid !== undefined && uid !== found.pod.metadata.uid)) throw refusePod.notFound(missing);
+    const uids = [undefined, found?.pod.metadata.uid, found?.cloudUid];
+    if (!found || !uids.includes(uid)) throw refusePod.notFound(missing);
     return found;
   }
 

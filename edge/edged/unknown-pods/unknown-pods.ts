@@ -16,6 +16,8 @@ export interface UnknownPodsOptions {
   /** Asks the cloud about one pod; "unknown" without a certain answer. */
   readonly confirm: (pod: PodName) => Promise<PodVerdict>;
   readonly isKnown: (uid: string) => boolean;
+  /** Whether a pod that is not known came from a file of this node: the cloud is not asked then. */
+  readonly isOrphan: (uid: string) => boolean;
   /** Containers of a pod were removed, and why. */
   readonly onRemoved: (pod: PodName, containers: number, why: string) => void;
 }
@@ -50,12 +52,11 @@ export class UnknownPods implements AsyncDisposable {
 
   /** Searches the engine's list and the directories of pods for unknown ones. */
   look(list: readonly ContainerSummary[]): void {
-    if (!this.#connected) return;
-    const { isKnown, dataDir } = this.#options;
+    const { isKnown, isOrphan, dataDir } = this.#options;
     const uids = new Set(list.map(({ identity }) => identity.podUid));
     for (const uid of readdirSync(join(dataDir, "pods"))) uids.add(uid);
     for (const uid of uids) {
-      if (isKnown(uid) || !this.#isDue(uid)) continue;
+      if (isKnown(uid) || !(this.#connected || isOrphan(uid)) || !this.#isDue(uid)) continue;
       const containers = list.filter(({ identity }) => identity.podUid === uid);
       this.#run(uid, () => this.#settle(uid, containers));
     }
@@ -90,9 +91,11 @@ export class UnknownPods implements AsyncDisposable {
     const podDir = join(dataDir, "pods", uid);
     const pod = nameOf(uid, containers) ?? nameFromDir(uid, podDir);
     if (!pod) return log.debug("keeping a directory that is not named for a pod", { uid });
-    const verdict = await confirm(pod);
+    const isOrphan = this.#options.isOrphan(uid);
+    const verdict = isOrphan ? "gone" : await confirm(pod);
     if (verdict !== "gone" || isKnown(uid) || this.#closed) return;
-    await this.#remove(pod, containers, "the cluster does not know this pod");
+    const why = isOrphan ? "its file is gone" : "the cluster does not know this pod";
+    await this.#remove(pod, containers, why);
     if (existsSync(podDir)) removePodDir(podDir);
   }
 

@@ -1,4 +1,10 @@
-import { leaseRequests, nodeRequests, podTokenRequests } from "#edge/edge-hub/codec";
+import {
+  leaseRequests,
+  mirrorRequests,
+  nodeRequests,
+  podRequests,
+  podTokenRequests,
+} from "#edge/edge-hub/codec";
 import { startEdged, type EdgedDeps, type EdgedSettings } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
@@ -48,6 +54,8 @@ export class EdgedHarness implements AsyncDisposable {
     | "object.get"
     | "pod.terminated"
     | "pod.confirm"
+    | "cloud.pod"
+    | "cloud.mirror"
     | "cloud.token"
     | "cloud.node"
     | "cloud.lease"
@@ -78,6 +86,8 @@ export class EdgedHarness implements AsyncDisposable {
       const request = { header: { msg_id: "r", timestamp: 0 }, route: message, content: null };
       return responseTo(stamp, request, this.cloud(message));
     };
+    this.#rest.answer("cloud.pod", overTheWire(podRequests, answer));
+    this.#rest.answer("cloud.mirror", overTheWire(mirrorRequests, answer));
     this.#rest.answer("cloud.token", overTheWire(podTokenRequests, answer));
     this.#rest.answer("cloud.node", overTheWire(nodeRequests, answer));
     this.#rest.answer("cloud.lease", overTheWire(leaseRequests, answer));
@@ -122,6 +132,7 @@ export class EdgedHarness implements AsyncDisposable {
         archiveDir: undefined,
       },
       podPidsLimit: undefined,
+      staticPodPath: undefined,
       relistMs: 1000,
       ...config,
     };

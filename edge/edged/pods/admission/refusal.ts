@@ -1,4 +1,4 @@
-import type { Node, Pod } from "#shared/kube";
+import { isStaticPod, type Node, type Pod } from "#shared/kube";
 import {
   addAmounts,
   hostPortsOf,
@@ -84,7 +84,8 @@ export async function findMisplaced(
     readNode,
   }: { readonly node: Node | undefined; readonly readNode: () => Promise<Node | undefined> },
 ): Promise<Refusal | undefined> {
-  if (!known || !nodeRefusal(pod, known)) return undefined;
+  // A file of the node itself is for this node.
+  if (isStaticPod(pod) || !known || !nodeRefusal(pod, known)) return undefined;
   const node = await readNode();
   return node && nodeRefusal(pod, node);
 }
