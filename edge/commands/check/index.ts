@@ -19,6 +19,7 @@ import { findEdgeDatabaseFault, findHeldCloud } from "#edge/store";
 import { checkBrokers } from "./brokers.ts";
 import { checkCloudLink } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
+import { checkImages } from "./images.ts";
 import { checkNodeIdentity } from "./identity.ts";
 import { queryPorts, servicePorts, nodeApiPorts } from "./ports.ts";
 import { edgePrivatePlaces } from "./private-places.ts";
@@ -41,6 +42,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkNodeIdentity(config, clock.nowMs());
   yield* checkCloudLink(config, clock);
   yield* checkEngine(edged.runtimeEndpoint, { dataDir, clock });
+  yield* checkImages(config);
   yield* checkBrokers(config, running, clock.nowMs());
   for (const port of [...queryPorts(config.deviceTwin), ...servicePorts(config), ...nodeApiPorts(config)])
     yield await checkPort(port, running);

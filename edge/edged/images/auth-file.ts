@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { asError } from "#shared/errors";
-import { isRecord } from "#shared/json";
+import { isRecord, tryJson } from "#shared/json";
 import type { Logger } from "#shared/log";
 
 /** A docker config is a few kilobytes; another file given by mistake is not read into memory. */
@@ -14,19 +14,11 @@ export function readAuthFile(path: string, log: Logger): string[] {
   try {
     if (statSync(path).size > mostBytes) throw new RangeError("it is larger than 1 MiB");
     const text = readFileSync(path, "utf8");
-    if (!isDockerConfig(text)) throw new SyntaxError("it is not a docker config");
+    // The parser's message would quote the text, and with it a password.
+    if (!isRecord(tryJson(text))) throw new SyntaxError("it is not a docker config");
     return [text];
   } catch (error) {
     log.warn("cannot use edged.registry-auth-file", { path, reason: asError(error).message });
     return [];
-  }
-}
-
-/** The parser's message would quote the text, and with it a password. */
-function isDockerConfig(text: string): boolean {
-  try {
-    return isRecord(JSON.parse(text));
-  } catch {
-    return false;
   }
 }

@@ -140,7 +140,7 @@ export class ImageGc implements AsyncDisposable {
     } catch (error) {
       if (error instanceof UnavailableError) throw error;
       // It came into use meanwhile, or another image is made from it.
-      log.info("image not removed", { image: names[0] ?? id, id, error });
+      log.debug("image not removed", { image: names[0] ?? id, id, error });
     }
   }
 }

@@ -47,7 +47,9 @@ function writeFile(files: Files, rest: string, node: string): string {
   const at = (name: string): string => join(files.path, name);
   const lines = [
     `data-dir: ${at("data")}`,
-    `edged: { hostname-override: ${node}, docker-address: "unix:///nonexistent.sock" }`,
+    ...(rest.includes("edged:")
+      ? []
+      : [`edged: { hostname-override: ${node}, docker-address: "unix:///nonexistent.sock" }`]),
     ...(rest.includes("edgehub:")
       ? []
       : ['edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }']),
