@@ -1,12 +1,11 @@
-import { createReadStream } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { createZstdDecompress } from "node:zlib";
 import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { ContainerRuntime, ImageStore } from "#edge/runtime";
 import { isDiskFull } from "#edge/edged/images/unused";
+import { readArchive } from "./read-archive.ts";
 import { ArchiveRecord, isSameFile, type FileStamp, type LoadedImage } from "./archive-record.ts";
 
 export interface ImageArchivesOptions {
@@ -186,19 +185,5 @@ async function stampOf(path: string): Promise<FileStamp | undefined> {
   } catch {
     // Removed since it was listed, or a link to nothing.
     return undefined;
-  }
-}
-
-/** The bytes of an archive as the engine reads them: Docker before 23 does not know zstd. */
-async function* readArchive(path: string): AsyncGenerator<Uint8Array> {
-  const file = createReadStream(path);
-  const bytes = path.endsWith("zst") ? file.pipe(createZstdDecompress()) : file;
-  file.on("error", (error) => bytes.destroy(error));
-  try {
-    const chunks: AsyncIterable<Uint8Array> = bytes;
-    yield* chunks;
-  } finally {
-    file.destroy();
-    bytes.destroy();
   }
 }
