@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { KubeObject } from "./meta.ts";
+import type { Pod } from "./pod.ts";
 
 /**
  * A short digest of what an edge acts on: the object without its status and the bookkeeping of the API server.
@@ -10,6 +11,17 @@ export function contentDigest(object: KubeObject): string {
     .update(JSON.stringify(contentOf(object)))
     .digest("base64url")
     .slice(0, 22);
+}
+
+/**
+ * What others say about the readiness gates of a pod: the part of its status that is not the node's own. Undefined for pods
+ * without gates.
+ */
+export function gateConditions({ spec, status }: Pod): Record<string, string | undefined> | undefined {
+  const gates = spec.readinessGates ?? [];
+  if (gates.length === 0) return undefined;
+  const given = new Map((status?.conditions ?? []).map((one) => [one.type, one.status]));
+  return Object.fromEntries(gates.map(({ conditionType }) => [conditionType, given.get(conditionType)]));
 }
 
 /** Field of a delivered pod for the Services of its namespace. A change of them is no reason to deliver it again. */
@@ -26,5 +38,6 @@ function contentOf(object: KubeObject): Record<string, unknown> {
     ...rest
   } = object;
   const { resourceVersion: _version, generation: _generation, ...meta } = metadata;
-  return { ...rest, metadata: { ...meta, managedFields: undefined } };
+  const gates = object.kind === "Pod" ? gateConditions(object as Pod) : undefined;
+  return { ...rest, metadata: { ...meta, managedFields: undefined }, ...(gates ? { gates } : {}) };
 }

@@ -1,4 +1,4 @@
-export { contentDigest, serviceLinksField } from "./digest.ts";
+export { contentDigest, gateConditions, serviceLinksField } from "./digest.ts";
 export {
   formatLabelSelector,
   hasLabels,

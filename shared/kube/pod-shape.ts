@@ -129,6 +129,8 @@ const pod: Fields = {
     nodeName: "text",
     hostname: "text",
     subdomain: "text",
+    setHostnameAsFQDN: "flag",
+    readinessGates: list({ conditionType: "text" }),
     restartPolicy: "text",
     terminationGracePeriodSeconds: "number",
     activeDeadlineSeconds: "number",

@@ -1,9 +1,13 @@
-import type { KubeObject, Pod } from "#shared/kube";
+import { gateConditions, type KubeObject, type Pod } from "#shared/kube";
 import type { DeliveredObject } from "#shared/topics";
 
-/** Whether two versions of a pod differ in nothing an edge acts on: the status is its own. */
+/** Whether two versions of a pod differ in nothing an edge acts on: the status is its own, but for readiness gates. */
 export function isSameForEdge(pod: Pod, old: Pod): boolean {
-  return Bun.deepEquals(pod.spec, old.spec) && Bun.deepEquals(metaOf(pod), metaOf(old));
+  return (
+    Bun.deepEquals(pod.spec, old.spec) &&
+    Bun.deepEquals(metaOf(pod), metaOf(old)) &&
+    Bun.deepEquals(gateConditions(pod), gateConditions(old))
+  );
 }
 
 function metaOf(object: KubeObject): Record<string, unknown> {

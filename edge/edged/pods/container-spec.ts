@@ -1,3 +1,4 @@
+import { AppError } from "#shared/errors";
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
@@ -23,7 +24,7 @@ export function sandboxSpec(pod: Pod, options: SandboxOptions): SandboxSpec {
     identity: identityOf(pod, { container: sandboxName, role: "sandbox", attempt: options.attempt }),
     network: spec.hostNetwork
       ? { kind: "host" }
-      : { kind: "own", hostname: hostnameOf(pod), ports: portsOf(pod) },
+      : { kind: "own", hostname: kernelHostname(pod, options.dns), ports: portsOf(pod) },
     hostIpc: spec.hostIPC ?? false,
     pid: pidOf(pod),
     privileged: hasPrivileged(pod),
@@ -98,9 +99,28 @@ function identityOf(
   };
 }
 
-/** What a pod with a network of its own is called in it. */
+/** What a pod with a network of its own is called in it, without its domain. */
 export function hostnameOf(pod: Pod): string {
   return (pod.spec.hostname || pod.metadata.name || "pod").slice(0, 63).replace(/[-.]+$/, "");
+}
+
+/** Linux: HOST_NAME_MAX. */
+const longestHostname = 64;
+
+/** The same with the domain where the pod asks for it (kubelet: GetNodenameForKernel). @throws AppError when it is too long */
+function kernelHostname(pod: Pod, { domain }: ClusterDns): string {
+  const { hostname: given, subdomain, setHostnameAsFQDN } = pod.spec;
+  for (const [field, label] of Object.entries({ Hostname: given, Subdomain: subdomain }))
+    if (label && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label))
+      throw new AppError("hostname", `pod ${field} ${JSON.stringify(label)} is not a valid DNS label`);
+  const hostname = hostnameOf(pod);
+  if (setHostnameAsFQDN !== true || !subdomain) return hostname;
+  const name = `${hostname}.${subdomain}.${pod.metadata.namespace ?? "default"}.svc.${domain}`;
+  if (name.length <= longestHostname) return name;
+  throw new AppError(
+    "hostname",
+    `Failed to construct FQDN from pod hostname and cluster domain, FQDN ${name} is too long (${longestHostname} characters is the max, ${name.length} characters requested)`,
+  );
 }
 
 function portsOf(pod: Pod): PortBinding[] {

@@ -1,6 +1,6 @@
 import { rfc3339 } from "#shared/clock";
 import type { Condition, Container, ContainerState, ContainerStatus } from "#shared/kube";
-import type { Pod, PodPhase, PodStatus } from "#shared/kube";
+import { gateConditions, type Pod, type PodPhase, type PodStatus } from "#shared/kube";
 import { qosClass } from "#shared/scheduling";
 import type { ContainerDetails } from "#edge/runtime";
 import {
@@ -214,7 +214,7 @@ function conditionsOf(
   };
   const wanted: Condition[] = [
     { type: "Initialized", ...(initialized ? { status: "True" as const } : notInitialized) },
-    { type: "Ready", ...ready },
+    { type: "Ready", ...withGates(input.pod, ready) },
     { type: "ContainersReady", ...ready },
     { type: "PodScheduled", status: "True" },
     ...disruptionOf(input),
@@ -235,6 +235,20 @@ function readyOf(phase: PodPhase, unready: readonly string[]): Omit<Condition, "
   if (unready.length === 0) return { status: "True" };
   const message = `containers with unready status: [${unready.join(" ")}]`;
   return { status: "False", reason: "ContainersNotReady", message };
+}
+
+/** kubelet: GeneratePodReadyCondition. */
+function withGates(pod: Pod, ready: Omit<Condition, "type">): Omit<Condition, "type"> {
+  if (ready.status !== "True") return ready;
+  const wrong = Object.entries(gateConditions(pod) ?? {}).flatMap(([type, status]) => {
+    if (status === "True") return [];
+    return status === undefined
+      ? [`corresponding condition of pod readiness gate "${type}" does not exist.`]
+      : [`the status of pod readiness gate "${type}" is not "True", but ${status}`];
+  });
+  return wrong.length === 0
+    ? ready
+    : { status: "False", reason: "ReadinessGatesNotReady", message: wrong.join(", ") };
 }
 
 function withTimes(condition: Condition, { previous, nowMs, pod }: StatusInput): Condition {

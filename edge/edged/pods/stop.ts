@@ -7,7 +7,7 @@ import type { StopReason } from "#edge/edged/pods/plan";
 import type { PodReporter } from "./reporter.ts";
 import type { PodState } from "./state.ts";
 import type { PodEvent } from "#edge/edged/events";
-import { httpGet } from "#edge/edged/probes";
+import { httpGet, type FailedProbe } from "#edge/edged/probes";
 
 export type Why = StopReason | "deleted" | "ended";
 
@@ -41,16 +41,17 @@ export class PodStopper {
     return this.#stopping.has(id);
   }
 
-  async stop(target: ContainerDetails, why: Why): Promise<void> {
+  /** `failed`: the probe that a container which is not healthy failed. */
+  async stop(target: ContainerDetails, why: Why, failed?: FailedProbe): Promise<void> {
     const container = this.#state.findSpec(target.identity.container);
     if (container) {
-      const message = stopText(why, container.name);
+      const message = stopText(why, container.name, failed);
       this.#deps.reporter.record(container, { type: "Normal", reason: "Killing", message });
     }
     this.#stopping.set(target.id, target);
     try {
       if (target.identity.role === "sandbox") await this.#stopSandbox(target.id);
-      else await stopGracefully(target, this.#tools(container, this.#graceSeconds));
+      else await this.#stopContainer(target, this.#tools(container, this.#graceFor(failed)));
     } finally {
       this.#stopping.delete(target.id);
       this.#state.containers.invalidate(target.id);
@@ -87,6 +88,23 @@ export class PodStopper {
     }
   }
 
+  async #stopContainer(target: ContainerDetails, tools: StopTools): Promise<void> {
+    await stopGracefully(target, tools, (failure) =>
+      this.#deps.reporter.record(tools.container, {
+        type: "Warning",
+        reason: "FailedPreStopHook",
+        message: `PreStopHook failed: ${failure}`,
+      }),
+    );
+  }
+
+  /** kubelet: that of a probe counts while the pod is not being deleted. */
+  #graceFor(failed: FailedProbe | undefined): number {
+    const ofProbe = failed?.probe.terminationGracePeriodSeconds;
+    if (ofProbe === undefined || this.#isDeleting) return this.#graceSeconds;
+    return this.#isCapped ? Math.min(ofProbe, this.#graceSeconds) : ofProbe;
+  }
+
   #stopSandbox(id: string): Promise<void> {
     return unlessAborted(this.#deps.runtime.stopSandbox(id), this.#deps.signal);
   }
@@ -110,11 +128,18 @@ interface StopTools {
  * The preStop hook and then the signal; both share the grace period. As with kubelet (minimumGracePeriodInSeconds) at
  * least 2 s are left for the signal.
  */
-async function stopGracefully(target: ContainerDetails, tools: StopTools): Promise<void> {
+async function stopGracefully(
+  target: ContainerDetails,
+  tools: StopTools,
+  onFailure: (failure: string) => void,
+): Promise<void> {
   const { runtime, clock, graceSeconds } = tools;
   const startMs = clock.monotonicMs();
   const hook = hookOf(tools.container, "preStop");
-  if (hook && graceSeconds > 0 && target.phase === "running") await runHook(target.id, hook, tools);
+  if (hook && graceSeconds > 0 && target.phase === "running") {
+    const failure = await runHook(target.id, hook, tools);
+    if (failure !== undefined) onFailure(failure);
+  }
   const spent = Math.floor((clock.monotonicMs() - startMs) / 1000);
   const left = hook ? Math.max(Math.min(2, graceSeconds), graceSeconds - spent) : graceSeconds;
   await unlessAborted(runtime.stop(target.id, left), tools.signal);
@@ -138,6 +163,7 @@ interface Hook {
   readonly exec?: { readonly command?: string[] };
   readonly httpGet?: Probe["httpGet"];
   readonly sleep?: { readonly seconds: number };
+  readonly tcpSocket?: Probe["tcpSocket"];
 }
 
 function hookOf(container: Container | undefined, name: "preStop" | "postStart"): Hook | undefined {
@@ -163,7 +189,8 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
             : `command exited with ${result.exitCode}: ${result.output}`;
         }
         if (hook.httpGet && container) return httpGet({ container, ip }, hook.httpGet, inner);
-        if (hook.sleep) await clock.sleep(hook.sleep.seconds * 1000, { signal: inner });
+        if (!hook.sleep) return invalidHook(hook);
+        await clock.sleep(hook.sleep.seconds * 1000, { signal: inner });
         return undefined;
       },
     );
@@ -171,6 +198,11 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
     signal.throwIfAborted();
     return String(error);
   }
+}
+
+/** kubelet has no other handlers: the API lets tcpSocket pass, and such a hook fails when it is run. */
+function invalidHook(hook: Hook): string {
+  return `Cannot run handler: invalid handler: ${Object.keys(hook).join(", ") || "none"}`;
 }
 
 /** A container whose hook fails is stopped; its restart policy decides what follows. @returns its Event */
@@ -194,8 +226,9 @@ export function graceOf(pod: Pod): number {
   return deletionTimestamp === undefined ? ofSpec : (deletionGracePeriodSeconds ?? ofSpec);
 }
 
-function stopText(why: Why, container: string): string {
-  if (why === "unhealthy") return `Container ${container} failed liveness probe, will be restarted`;
+function stopText(why: Why, container: string, failed: FailedProbe | undefined): string {
+  if (why === "unhealthy")
+    return `Container ${container} failed ${failed?.kind ?? "liveness"} probe, will be restarted`;
   if (why === "changed") return `Container ${container} definition changed, will be restarted`;
   return `Stopping container ${container}`;
 }

@@ -335,7 +335,7 @@ export class PodWorker implements AsyncDisposable {
   async #perform(action: Action): Promise<boolean> {
     switch (action.kind) {
       case "stop":
-        await this.#stopper.stop(action.target, action.why);
+        await this.#stopper.stop(action.target, action.why, this.#prober.failedProbe(action.target.id));
         return true;
       case "remove":
         await this.#state.containers.remove(action.target);

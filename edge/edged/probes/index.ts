@@ -1,2 +1,2 @@
-export { Prober, probeTargets } from "./prober.ts";
+export { Prober, probeTargets, type FailedProbe } from "./prober.ts";
 export { httpGet } from "./run-probe.ts";

@@ -15,11 +15,17 @@ export interface ProberOptions {
   readonly onFailure: (container: Container, kind: ProbeKind, output: string) => void;
 }
 
+/** The probe because of which a container has to be restarted. */
+export interface FailedProbe {
+  readonly kind: ProbeKind;
+  readonly probe: Probe;
+}
+
 interface Tracked {
   readonly stop: AbortController;
   ready: boolean;
   started: boolean;
-  failed: boolean;
+  failed: FailedProbe | undefined;
 }
 
 interface Counted {
@@ -61,7 +67,11 @@ export class Prober implements Disposable {
 
   /** Containers whose liveness or startup probe failed for good. */
   unhealthy(): ReadonlySet<string> {
-    return new Set([...this.#tracked].filter(([, tracked]) => tracked.failed).map(([id]) => id));
+    return new Set([...this.#tracked].filter(([, { failed }]) => failed).map(([id]) => id));
+  }
+
+  failedProbe(id: string): FailedProbe | undefined {
+    return this.#tracked.get(id)?.failed;
   }
 
   [Symbol.dispose](): void {
@@ -74,7 +84,7 @@ export class Prober implements Disposable {
       stop: new AbortController(),
       ready: !readinessProbe || target.wasReady,
       started: !startupProbe || target.wasReady,
-      failed: false,
+      failed: undefined,
     };
     this.#tracked.set(target.id, tracked);
     if (startupProbe && !tracked.started) this.#follow(target, tracked, "startup", startupProbe);
@@ -118,19 +128,21 @@ export class Prober implements Disposable {
     run.bad = result === undefined ? 0 : run.bad + 1;
     if (result !== undefined) this.#options.onFailure(target.container, kind, result);
     const passed = run.good >= (probe.successThreshold ?? 1);
-    if (passed || run.bad >= (probe.failureThreshold ?? 3)) this.#settle(target, tracked, { kind, passed });
+    if (passed || run.bad >= (probe.failureThreshold ?? 3))
+      this.#settle(target, tracked, { kind, probe, passed });
   }
 
-  #settle(target: ProbeTarget, tracked: Tracked, what: { kind: ProbeKind; passed: boolean }): void {
-    const { kind, passed } = what;
-    const before = `${tracked.ready} ${tracked.started} ${tracked.failed}`;
+  #settle(target: ProbeTarget, tracked: Tracked, what: FailedProbe & { readonly passed: boolean }): void {
+    const { kind, probe, passed } = what;
+    const stateOf = ({ ready, started, failed }: Tracked): string => `${ready} ${started} ${failed?.kind}`;
+    const before = stateOf(tracked);
     if (kind === "readiness") tracked.ready = passed;
-    else if (!passed) tracked.failed = true;
+    else if (!passed) tracked.failed = { kind, probe };
     else if (kind === "startup" && !tracked.started) {
       tracked.started = true;
       this.#beginMain(target, tracked);
     }
-    if (before !== `${tracked.ready} ${tracked.started} ${tracked.failed}`) this.#options.onChange();
+    if (before !== stateOf(tracked)) this.#options.onChange();
   }
 
   /** @returns undefined when it passed, what was wrong when not, "unknown" when it could not be tried */

@@ -131,3 +131,34 @@ test("the Services that a pod was delivered with take no part in the digest of i
   const told = { ...plain, kubeedgeServices: [{ name: "web", ip: "10.0.0.11", ports: [] }] };
   expect(contentDigest(told)).toBe(contentDigest(plain));
 });
+
+test("a pod with readiness gates is delivered again when one of their conditions changes, and not for other conditions", async () => {
+  await using cloud = await startCloud();
+  const plain = pod("web", "e1");
+  const gated = (...conditions: [string, "True" | "False"][]): Pod => ({
+    ...plain,
+    spec: { ...plain.spec, readinessGates: [{ conditionType: "example.com/a" }] },
+    status: { conditions: conditions.map(([type, status]) => ({ type, status })) },
+  });
+  cloud.kube.put(resources.pods, gated());
+  await cloud.settle();
+  cloud.kube.put(resources.pods, gated(["Ready", "False"]));
+  await cloud.settle();
+  expect(cloud.texts()).toEqual(["insert default/pod/web"]);
+  cloud.kube.put(resources.pods, gated(["Ready", "False"], ["example.com/a", "True"]));
+  await cloud.settle();
+  expect(cloud.texts()).toEqual(["update default/pod/web"]);
+});
+
+test("the conditions of readiness gates take part in the digest of a pod, others do not", () => {
+  const readinessGates = [{ conditionType: "example.com/a" }];
+  const plain = pod("web", "e1");
+  const gated = (type: string): Pod => ({
+    ...plain,
+    kind: "Pod",
+    spec: { ...plain.spec, readinessGates },
+    status: { conditions: [{ type, status: "True" }] },
+  });
+  expect(contentDigest(gated("example.com/a"))).not.toBe(contentDigest(gated("Ready")));
+  expect(contentDigest(gated("PodScheduled"))).toBe(contentDigest(gated("Ready")));
+});

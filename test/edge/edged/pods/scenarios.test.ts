@@ -5,7 +5,7 @@ import { PodMemory } from "#internal/edge/edged/pods/plan/memory.ts";
 import { podStatus } from "#internal/edge/edged/pods/status.ts";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { recordOf } from "#shared/json";
-import type { ContainerStatus, Pod, PodSpec } from "#shared/kube";
+import type { ContainerStatus, Pod, PodSpec, PodStatus } from "#shared/kube";
 
 const nowMs = Date.UTC(2026, 0, 1);
 const security = { allowedUnsafeSysctls: [], seccompDir: "/none", appArmor: false };
@@ -41,8 +41,10 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
 }));
 
 function podOf(spec: unknown): Pod {
-  const whole = { containers: [{ name: "c", image: "app:1" }], ...recordOf(spec) } as PodSpec;
-  return { metadata: { name: "web", namespace: "default", uid: "u" }, spec: whole };
+  const { status, ...given } = recordOf(spec);
+  const whole = { containers: [{ name: "c", image: "app:1" }], ...given } as PodSpec;
+  const metadata = { name: "web", namespace: "default", uid: "u" };
+  return { metadata, spec: whole, ...(status === undefined ? {} : { status: status as PodStatus }) };
 }
 
 function interesting(spec: object): object {
@@ -70,11 +72,13 @@ function statusOf(pod: Pod, containers: readonly unknown[], options: ReadonlyMap
     ready: () => options.get("unready") !== "true",
     terminationMessage: () => undefined,
   });
-  const initialized = status.conditions?.find(({ type }) => type === "Initialized");
+  const told = status.conditions?.find(
+    ({ reason = "" }) => reason === "ContainersNotInitialized" || reason === "ReadinessGatesNotReady",
+  );
   return {
     phase: status.phase,
     podIP: status.podIP,
-    ...(initialized?.message === undefined ? {} : { message: initialized.message }),
+    ...(told?.message === undefined ? {} : { message: told.message }),
     conditions: Object.fromEntries(
       (status.conditions ?? []).map(({ type, status: state, reason }) => [
         type,

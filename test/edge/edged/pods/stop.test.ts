@@ -132,3 +132,42 @@ test("stopper stops a container whose postStart hook fails, and reports it", asy
   });
   expect(runtime.done).toEqual(["warm-up", "stop with 7 s"]);
 });
+
+test("stopper reports a preStop hook that fails, and stops the container all the same", async () => {
+  const { stopper, target, runtime, events } = await running(preStop("drain"), 30);
+  runtime.commands.set("drain", { exitCode: 1, output: "busy" });
+  await stopper.stop(target, "deleted");
+  expect(events).toEqual(["Stopping container c", "PreStopHook failed: command exited with 1: busy"]);
+  expect(runtime.done).toEqual(["drain", "stop with 30 s"]);
+});
+
+test("stopper: a hook of tcpSocket fails, as in kubelet", async () => {
+  const lifecycle = { postStart: { tcpSocket: { port: 80 } } };
+  const { stopper, target, container } = await running({ lifecycle }, 7);
+  expect((await stopper.runPostStart(target.id, container))?.message).toBe(
+    "PostStartHook failed: Cannot run handler: invalid handler: tcpSocket",
+  );
+});
+
+test.each([
+  ["liveness", 3, undefined, 3],
+  ["startup", undefined, undefined, 30],
+  ["liveness", 40, 20, 20],
+] as const)(
+  "stopper: a failed %s probe with its own grace of %p s, in a deletion with %p s, gives %p s",
+  async (kind, ofProbe, ofDeletion, expected) => {
+    const { stopper, target, runtime, state, pod, events } = await running({}, 30);
+    if (ofDeletion !== undefined) {
+      const deletion = {
+        deletionTimestamp: "2026-01-01T00:00:00Z",
+        deletionGracePeriodSeconds: ofDeletion,
+      };
+      state.pod = { ...pod, metadata: { ...pod.metadata, ...deletion } };
+      stopper.shortenGrace();
+    }
+    const probe = ofProbe === undefined ? {} : { terminationGracePeriodSeconds: ofProbe };
+    await stopper.stop(target, "unhealthy", { kind, probe });
+    expect(runtime.done).toEqual([`stop with ${expected} s`]);
+    expect(events).toEqual([`Container c failed ${kind} probe, will be restarted`]);
+  },
+);
