@@ -32,10 +32,7 @@ export class ImageJobs implements AsyncDisposable {
   /** On a cluster without the CRD nothing is done until the next start. */
   async start(): Promise<void> {
     const { kube, log } = this.#options;
-    try {
-      await kube.list(resources.imagePrePullJobs);
-    } catch (error) {
-      if (!isKubeError(error, 403, 404)) throw error;
+    if (!(await this.#isServed())) {
       log.info("jobs for images are not served: no ImagePrePullJob in this cluster, or no right to read it");
       return;
     }
@@ -46,6 +43,18 @@ export class ImageJobs implements AsyncDisposable {
         removed: ({ metadata: { uid = "" } }) => void this.#removed(uid),
       }),
     );
+  }
+
+  async #isServed(): Promise<boolean> {
+    const { kube, log } = this.#options;
+    try {
+      await kube.list(resources.imagePrePullJobs);
+      return true;
+    } catch (error) {
+      // The informer goes on trying.
+      log.debug("cannot list jobs for images", { error });
+      return !isKubeError(error, 403, 404);
+    }
   }
 
   nodeConnected(node: string): void {

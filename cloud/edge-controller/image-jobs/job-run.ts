@@ -26,8 +26,10 @@ interface NodeRun {
   phase: "waiting" | "running" | "over";
   /** It had its turn: its time runs, also while it is away. */
   hasBegun: boolean;
-  /** It is known to be away: it begins when it connects again. */
+  /** It is known to be away: it begins when it connects again, or is asked again after a while. */
   isAway: boolean;
+  /** By the monotonic clock. */
+  retryAtMs: number;
   connections: number;
   /** Why it did not get further. */
   problem: string;
@@ -35,6 +37,9 @@ interface NodeRun {
   deadlineMs: number;
   images: PulledImage[];
 }
+
+/** A node that has too many streams or jobs is asked again. */
+const retryMs = 10_000;
 
 /**
  * One job on its nodes, so many at once. A node that is away, or whose link breaks, does not hold up others, and begins again when
@@ -129,6 +134,7 @@ export class JobRun implements AsyncDisposable {
       run.phase = "waiting";
       // It may have come back before the end of its last link was seen here.
       run.isAway = run.connections === connections;
+      run.retryAtMs = clock.monotonicMs() + retryMs;
     }
   }
 
@@ -175,11 +181,14 @@ export class JobRun implements AsyncDisposable {
     this.#fail(node, run, `not finished after ${seconds} seconds${problem}`, "TimeOut");
   }
 
-  /** Nodes that did not come back in time. */
+  /** Nodes that did not come back in time have failed, others may be asked again. */
   #expire(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const [node, run] of this.#nodes)
-      if (run.phase === "waiting" && run.isAway && run.deadlineMs <= nowMs) this.#timeOut(node, run);
+    for (const [node, run] of this.#nodes) {
+      if (run.phase !== "waiting" || !run.isAway) continue;
+      if (run.deadlineMs <= nowMs) this.#timeOut(node, run);
+      else if (run.retryAtMs <= nowMs) run.isAway = false;
+    }
   }
 
   #setTimer(): void {
@@ -187,7 +196,7 @@ export class JobRun implements AsyncDisposable {
     const away = [...this.#nodes.values()].filter(({ phase, isAway }) => phase === "waiting" && isAway);
     if (away.length === 0 || isOver(this.#summary.state)) return;
     const { clock } = this.#options;
-    const first = Math.min(...away.map(({ deadlineMs }) => deadlineMs));
+    const first = Math.min(...away.map(({ deadlineMs, retryAtMs }) => Math.min(deadlineMs, retryAtMs)));
     this.#timer = clock.after(Math.max(1, first - clock.monotonicMs()), () => this.#next());
   }
 
@@ -233,6 +242,7 @@ function newRun(node: string, previous: NodeStatus | undefined, deadlineMs: numb
     phase: hasEnded ? "over" : "waiting",
     hasBegun: false,
     isAway: false,
+    retryAtMs: 0,
     connections: 0,
     problem: "",
     deadlineMs,

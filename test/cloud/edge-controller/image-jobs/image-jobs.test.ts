@@ -230,6 +230,19 @@ test("a node whose link breaks begins again, and has no more time for that", asy
   ]);
 });
 
+test("a node that refuses the stream now is asked again after a while", async () => {
+  await using world = new World();
+  await world.start();
+  await world.addJob({ nodeNames: ["a"], timeoutSeconds: 100 });
+  world.working.get("a")?.reset("16 jobs pull images already");
+  await world.settle();
+  const soon = world.requests.length;
+  await world.clock.advance(10_000);
+  await world.settle();
+  await world.succeed("a");
+  expect([soon, world.requests.length, await world.states()]).toEqual([1, 2, ["Successful", "a Successful"]]);
+});
+
 test("a job goes on where it was after a restart of cloudcore", async () => {
   await using world = new World();
   for (const name of ["a", "b"]) await world.addNode(name);

@@ -63,6 +63,10 @@ test.each([
   ["https://index.docker.io/v1/", "quay.io/nginx", false],
   ["reg.example.evil", "reg.example/web", false],
   ["r.g.example", "reg.example/web", false],
+  ["r?g.example", "reg.example/web", true],
+  ["r*g*.e*e", "reg.example/web", true],
+  ["*r*x.example", "reg.example/web", false],
+  ["reg*.example", "reg.example/web", true],
 ])("credentials for %p and the image %p: %p", (server, image, isFound) => {
   expect(usersFor(image, server)).toEqual(isFound ? [server] : []);
 });
@@ -72,4 +76,11 @@ test("those of the longer path come first, and Docker Hub's only when no other a
     usersFor("reg.example/a/b:1", "reg.example", "reg.example/a", "*.example", "reg.example/c"),
     usersFor("a/b", "https://index.docker.io/v1/", "docker.io/a"),
   ]).toEqual([["reg.example/a", "reg.example", "*.example"], ["docker.io/a"]]);
+});
+
+test("a pattern made to be slow is judged at once", () => {
+  const since = performance.now();
+  const label = "a".repeat(60);
+  expect(usersFor(`${label}.example/web`, `${"*a".repeat(500)}b.example`)).toEqual([]);
+  expect(performance.now() - since).toBeLessThan(200);
 });
