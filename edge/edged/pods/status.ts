@@ -7,8 +7,10 @@ import {
   currentSandbox,
   historyOf,
   initsDone,
+  knownRuns,
   mayRestart,
   restartAtMs,
+  type KnownRuns,
   type PodOutcome,
   type PlanMemory,
   type Role,
@@ -86,16 +88,27 @@ function containerStatus(input: StatusInput, container: Container, role: Role): 
   const [latest, before] = historyOf(input.containers, container.name);
   const state = stateOf(input, container, latest);
   const last = state.waiting ? latest : before;
+  const known = knownRuns(input.previous ?? input.pod.status, container.name);
+  const lastState = last?.phase === "exited" ? terminated(input, last) : lostEnd(known, latest);
   const runningId = state.running ? latest?.id : undefined;
   return {
     name: container.name,
     state,
-    lastState: last?.phase === "exited" ? terminated(input, last) : {},
+    lastState,
     ready: isReady(input, { container, role, state, runningId }),
     started: runningId !== undefined && input.memory.started(runningId),
-    restartCount: latest?.identity.attempt ?? 0,
+    restartCount: Math.max(latest?.identity.attempt ?? 0, known.restarts),
     ...imageFields(container, latest),
   };
+}
+
+/** How the run before ended when the engine does not have it any more. */
+function lostEnd(
+  { restarts, lastEnd, lastState }: KnownRuns,
+  latest: ContainerDetails | undefined,
+): ContainerState {
+  const isNext = latest === undefined || latest.identity.attempt > restarts;
+  return isNext ? lastEnd : lastState;
 }
 
 /**

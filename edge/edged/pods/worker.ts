@@ -318,7 +318,8 @@ export class PodWorker implements AsyncDisposable {
   #plan(): Plan {
     const { pod, containers, memory } = this.#state;
     const nowMs = this.#deps.clock.nowMs();
-    return planPod({ pod, containers: containers.all, memory: memory.view(this.#prober), nowMs });
+    const { status } = this.#reporter;
+    return planPod({ pod, containers: containers.all, memory: memory.view(this.#prober), status, nowMs });
   }
 
   async #observe(): Promise<void> {

@@ -3,4 +3,5 @@ export { currentSandbox, historyOf, initsDone, mayRestart, sandboxName, type Rol
 export { PodMemory, type PlanMemory, type StartFailure } from "./memory.ts";
 export { oomScoreAdj } from "./oom-score.ts";
 export { planPod, type Action, type PodOutcome, type Plan, type StopReason } from "./plan.ts";
+export { knownRuns, type KnownRuns } from "./runs.ts";
 export { specHash } from "./spec-hash.ts";

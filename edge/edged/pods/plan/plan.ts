@@ -1,8 +1,9 @@
-import type { Container, Pod } from "#shared/kube";
+import type { Container, Pod, PodStatus } from "#shared/kube";
 import type { ContainerDetails } from "#edge/runtime";
 import { isFuture, restartAtMs } from "./crash-backoff.ts";
 import { currentSandbox, historyOf, mayRestart, nextInit, sandboxName, type Role } from "./history.ts";
 import type { PlanMemory } from "./memory.ts";
+import { knownRuns, nextAttempt } from "./runs.ts";
 import { isMadeFrom } from "./spec-hash.ts";
 
 /** The desired pod, and what the engine and the worker know of it. */
@@ -10,6 +11,8 @@ export interface PlanInput {
   readonly pod: Pod;
   readonly containers: readonly ContainerDetails[];
   readonly memory: PlanMemory;
+  /** As reported last. */
+  readonly status: PodStatus | undefined;
   readonly nowMs: number;
 }
 
@@ -119,7 +122,8 @@ function planOne(input: PlanInput, container: Container, role: Role): Action[] {
   if (latest?.phase === "running") return planRunning(input, container, latest);
   if (latest?.phase === "exited") return planExited(input, container, latest, older);
   if (isBlocked(memory, container.name, nowMs)) return [];
-  const start: Action = { kind: "start", container, role, attempt: latest?.identity.attempt ?? 0 };
+  const attempt = latest?.identity.attempt ?? nextAttempt(knownRuns(input.status, container.name), undefined);
+  const start: Action = { kind: "start", container, role, attempt };
   return latest ? [{ kind: "remove", target: latest }, start] : [start];
 }
 
@@ -138,9 +142,10 @@ function planExited(
   if (nowMs < untilMs && !isFuture(latest.finishedAtMs, nowMs))
     return [{ kind: "wait", container: container.name, untilMs }];
   if (isBlocked(memory, container.name, nowMs)) return [];
+  const attempt = nextAttempt(knownRuns(input.status, container.name), latest);
   // The last instance is kept for its log and lastState, as kubelet does (MaxPerPodContainer).
   const removals = older.map((target): Action => ({ kind: "remove", target }));
-  return [...removals, { kind: "start", container, role, attempt: latest.identity.attempt + 1 }];
+  return [...removals, { kind: "start", container, role, attempt }];
 }
 
 function planRunning(input: PlanInput, container: Container, latest: ContainerDetails): Action[] {

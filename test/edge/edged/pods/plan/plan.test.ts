@@ -61,7 +61,13 @@ function say(action: Action): string {
 }
 
 function plan(of: Pod, containers: ContainerDetails[], memory = new PodMemory(0), nowMs = 2000) {
-  const { outcome, actions } = planPod({ pod: of, containers, memory: memory.view(probes), nowMs });
+  const { outcome, actions } = planPod({
+    pod: of,
+    containers,
+    memory: memory.view(probes),
+    status: undefined,
+    nowMs,
+  });
   return [outcome, ...actions.map(say)];
 }
 
