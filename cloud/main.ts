@@ -94,6 +94,6 @@ const cloudcore: Program<CloudConfig> = {
 process.exit(
   await runProgram(
     cloudcore,
-    processHost((code) => process.exit(code)),
+    processHost((code) => process.exit(code), process.env),
   ),
 );

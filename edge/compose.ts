@@ -1,6 +1,6 @@
 import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
-import { startEdged } from "#edge/edged";
+import { startEdged, type EdgedSettings } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { EdgeFigures } from "#edge/figures";
 import { startEventBus } from "#edge/mqtt/event-bus";
@@ -36,6 +36,8 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
     }),
   );
   const store = stack.use(openStore(config.databasePath, { nowMs: clock.nowMs(), log: log("store") }));
+  // A read: a full disk is no reason to start again.
+  stack.use(deps.onHealth("store", () => void store.metas.find("")));
   const meta = { node: config.nodeName, port: bus.port("metamanager"), store, clock } as const;
   stack.use(await startMetaManager({ ...meta, log: log("metamanager") }));
   const served = stack.use(figures.serve({ port: bus.port("figures"), store }));
@@ -61,21 +63,24 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   const apiParts = { bus, store, showDevice: twin.show, clock, log: log("metaserver"), reportPort };
   const api = stack.use(await startApi(config, apiParts));
   stack.use(
-    await startEdged(
-      {
-        ...config.edged,
-        nodeName: config.nodeName,
-        dataDir: config.dataDir,
-        version: config.edged.version ?? kubeletVersion(deps.version),
-      },
-      { port: bus.port("edged"), runtime, clock, log: log("edged"), nodeApi: api.address },
-    ),
+    await startEdged(edgedSettings(config, deps.version), {
+      port: bus.port("edged"),
+      runtime,
+      clock,
+      log: log("edged"),
+      nodeApi: api.address,
+      onHealth: deps.onHealth,
+    }),
   );
   const services = { port: bus.port("servicebus"), store, clock, log: log("servicebus") } as const;
   stack.use(await startServices(config, { ...services, reportPort: deps.reportPort, ownPorts }));
   const hub = { port: bus.port("edgehub"), store, clock, log: log("edgehub") } as const;
   stack.use(await startEdgeHub(config, { ...hub, figures: served.answer }));
   return running("edgecore", stack.move(), store.damaged);
+}
+
+function edgedSettings({ edged, nodeName, dataDir }: EdgeConfig, version: string): EdgedSettings {
+  return { ...edged, nodeName, dataDir, version: edged.version ?? kubeletVersion(version) };
 }
 
 function openRuntime(

@@ -78,6 +78,6 @@ function tokenOfEnvironment({ tokenFile }: Options): { readonly token?: string }
 process.exit(
   await runProgram(
     edgecore,
-    processHost((code) => process.exit(code)),
+    processHost((code) => process.exit(code), process.env),
   ),
 );

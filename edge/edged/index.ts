@@ -71,7 +71,16 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   agent.wake();
   pods.relist();
   images.start();
+  if (deps.onHealth) stack.use(deps.onHealth("edged", () => stallOf(pods, evictor)));
   return running("edged", stack.move());
+}
+
+/** Every call of the engine has a deadline far below, and an eviction takes a minute or two. */
+const longestStallMs = 600_000;
+
+function stallOf(...parts: readonly { readonly stalledMs: number }[]): string | undefined {
+  const ms = Math.max(...parts.map(({ stalledMs }) => stalledMs));
+  return ms > longestStallMs ? `nothing has happened for ${Math.round(ms / 1000)} s` : undefined;
 }
 
 /** Finds pods for who reads their logs or runs commands in them. */

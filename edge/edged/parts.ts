@@ -56,6 +56,8 @@ export interface EdgedDeps {
   readonly log: Logger;
   /** The Kubernetes API on this node, for pods. */
   readonly nodeApi?: NodeApiFacts | undefined;
+  /** Asked whether edged still works: what is wrong, or nothing. */
+  readonly onHealth?: ((name: string, check: () => string | undefined) => Disposable) | undefined;
   /** What the machine has left; read from its kernel unless given. */
   readonly readLoad?: ((dataDir: string) => MachineLoad) | undefined;
 }

@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { errorCodeOf } from "#shared/errors";
 import { systemClock, type Clock } from "#shared/clock";
+import type { ManagerAddress } from "#shared/service-manager";
 import { readSecret } from "./secret-input.ts";
 
 export type SignalName = "SIGTERM" | "SIGINT" | "SIGHUP";
@@ -15,6 +16,8 @@ export interface Host {
   readonly pid: number;
   readonly clock: Clock;
   readonly terminal: boolean;
+  /** Who started the program, as far as it asks for news. */
+  readonly manager: ManagerAddress;
   /** CPU time the process has used. */
   cpuMs(): number;
   /** The first line of standard input. At a terminal `ask` comes before, and nothing shows what is typed. */
@@ -28,9 +31,17 @@ export interface Host {
   exit(code: number): void;
 }
 
-/** The real process. */
-export function processHost(exit: (code: number) => void): Host {
+/** The real process; `environment`: its variables. */
+export function processHost(
+  exit: (code: number) => void,
+  environment: Readonly<Record<string, string | undefined>> = {},
+): Host {
   return {
+    manager: {
+      notifySocket: environment["NOTIFY_SOCKET"],
+      watchdogMicroseconds: environment["WATCHDOG_USEC"],
+      watchdogPid: environment["WATCHDOG_PID"],
+    },
     words: process.argv.slice(2),
     workingDir: process.cwd(),
     executable: process.execPath,

@@ -3,6 +3,7 @@ import type { ConfigPlaces, Loaded } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
 import { watchLoop, type Running } from "#shared/lifecycle";
 import { tightenExposed, type PrivatePlaces } from "#shared/files";
+import { HealthChecks, ServiceManager, type HealthCheck } from "#shared/service-manager";
 import { createLogger, type Logger, type LogLevel } from "#shared/log";
 import { commit, version } from "#shared/release";
 import {
@@ -28,6 +29,8 @@ export interface ProcessDeps {
   readonly reportPort: (name: string, port: number) => void;
   /** Calls `reload` on SIGHUP: read certificates again. A failure is logged, and ends that reload. */
   readonly onReload: (reload: Reload) => Disposable;
+  /** Whether a part still works; where systemd watches, a part that does not restarts the program. */
+  readonly onHealth: (name: string, check: HealthCheck) => Disposable;
 }
 
 interface BaseConfig {
@@ -235,6 +238,9 @@ interface Service<Config extends BaseConfig> {
 
 async function runUntilStopped<Config extends BaseConfig>(service: Service<Config>): Promise<number> {
   const { program, config, log, host, dataDir, reloads } = service;
+  const health = new HealthChecks();
+  using manager = new ServiceManager(host.manager, { clock: host.clock, log, pid: host.pid, health });
+  void service.stopping.then(() => manager.stopping());
   void service.stopping.then(() => limitDrain(host, log));
   const started = await startOrExplain(service, {
     clock: host.clock,
@@ -248,10 +254,12 @@ async function runUntilStopped<Config extends BaseConfig>(service: Service<Confi
       reloads.add(run);
       return { [Symbol.dispose]: () => void reloads.delete(run) };
     },
+    onHealth: (name, isWell) => health.add(name, isWell),
   });
   if (typeof started === "number") return started;
   using _alive = host.clock.every(3_600_000, () => undefined);
   using _watch = watchLoop({ clock: host.clock, log, cpuMs: () => host.cpuMs() });
+  manager.ready();
   log.info("running", { program: program.program, dataDir: config.dataDir });
   const ended = await Promise.race([service.stopping.then(() => undefined), started.done.catch(asFailure)]);
   if (ended) log.error("stopping because of a failure", { error: ended.error });

@@ -130,7 +130,11 @@ export class NodeIdentity implements Disposable {
   #logProblem(stored: LinkCredentials | undefined, expired: boolean): void {
     const expiredText = "the node's certificate has expired: give it a new join token";
     const missingText = "this node has neither a certificate nor a token: it stays offline until it gets one";
-    const problem = stored ? (expired ? expiredText : undefined) : missingText;
+    const { clock } = this.#parts;
+    const isEarly = stored !== undefined && validityOf(stored.cert).startMs > clock.nowMs();
+    const earlyText =
+      "the clock of this machine is earlier than the node's certificate: connecting is tried until the time is set";
+    const problem = stored ? (expired ? expiredText : isEarly ? earlyText : undefined) : missingText;
     if (problem !== undefined && problem !== this.#loggedProblem)
       this.#parts.log.error(problem, { file: this.#files.cert });
     this.#loggedProblem = problem;

@@ -79,11 +79,19 @@ export class Pods implements AsyncDisposable {
   #relistAgain = false;
   #relisting: Promise<void> | undefined;
   #timer: Disposable | undefined;
+  /** When the engine was last listed, or refused to be; by the clock that never goes back. */
+  #listedAtMs: number;
   readonly #oomScores: OomScores = { negative: "unknown" };
 
   constructor(config: PodsConfig, deps: PodsDeps) {
     this.#config = config;
     this.#deps = deps;
+    this.#listedAtMs = deps.clock.monotonicMs();
+  }
+
+  /** For how long nothing has become of listing the engine, also not a failure; some seconds while all is well. */
+  get stalledMs(): number {
+    return this.#deps.clock.monotonicMs() - this.#listedAtMs;
   }
 
   has(uid: string): boolean {
@@ -305,6 +313,7 @@ export class Pods implements AsyncDisposable {
       }
     }
     this.#relisting = undefined;
+    this.#listedAtMs = this.#deps.clock.monotonicMs();
     this.#timer?.[Symbol.dispose]();
     if (!this.#closed)
       this.#timer = this.#deps.clock.after(this.#config.relistMs ?? 3000, () => this.relist());

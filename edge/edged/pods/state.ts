@@ -25,7 +25,11 @@ export class PodState {
     const started = pod.status?.startTime === undefined ? NaN : Date.parse(pod.status.startTime);
     this.pod = pod;
     this.containers = new PodContainers(runtime, pod.metadata.uid ?? "");
-    this.memory = new PodMemory(Number.isNaN(started) ? clock.nowMs() : started);
+    const startMs = Number.isNaN(started) ? clock.nowMs() : started;
+    const knownSinceMs = clock.monotonicMs();
+    // Without a battery the clock of a machine is behind after a boot, and set forward later.
+    const beforeMs = Math.max(0, clock.nowMs() - startMs);
+    this.memory = new PodMemory(startMs, () => beforeMs + clock.monotonicMs() - knownSinceMs);
     this.#facts = facts;
     this.#logTails = new LogTails(runtime);
   }

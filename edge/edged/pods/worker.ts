@@ -308,7 +308,7 @@ export class PodWorker implements AsyncDisposable {
     const { containers } = this.#state;
     await containers.removeAll(containers.all);
     this.#volumes.stale();
-    if (existsSync(dirname(this.#deps.podDir))) removePodDir(this.#deps.podDir);
+    if (existsSync(dirname(this.#deps.podDir))) await removePodDir(this.#deps.podDir);
   }
 
   #stopped(): boolean {
@@ -373,7 +373,7 @@ export class PodWorker implements AsyncDisposable {
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
     await containers.removeAll(containers.all);
-    removePodDir(podDir);
+    await removePodDir(podDir);
     await this.#deps.onGone(this.#state.pod);
     this.#dirty = false;
     this.#closed.abort();

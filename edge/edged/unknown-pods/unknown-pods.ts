@@ -96,7 +96,7 @@ export class UnknownPods implements AsyncDisposable {
     if (verdict !== "gone" || isKnown(uid) || this.#closed) return;
     const why = isOrphan ? "its file is gone" : "the cluster does not know this pod";
     await this.#remove(pod, containers, why);
-    if (existsSync(podDir)) removePodDir(podDir);
+    if (existsSync(podDir)) await removePodDir(podDir);
   }
 
   async #remove(pod: PodName, containers: readonly ContainerSummary[], why: string): Promise<void> {

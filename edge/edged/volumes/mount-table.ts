@@ -1,4 +1,5 @@
-import { readFileSync, readdirSync, realpathSync, rmdirSync, rmSync, unlinkSync } from "node:fs";
+import { readFileSync, readdirSync, realpathSync, rmdirSync, rmSync, unlinkSync, type Dirent } from "node:fs";
+import { rm } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { AppError } from "#shared/errors";
 import { isErrno } from "./directory.ts";
@@ -38,13 +39,40 @@ export function unmount(path: string): void {
  * Removes everything of a pod, and nothing that is only mounted there: while a mount is left nothing is deleted. Links
  * are removed, never followed.
  */
-export function removePodDir(dir: string): void {
+export async function removePodDir(dir: string): Promise<void> {
   const real = join(realpathSync(dirname(dir)), basename(dir));
   const inside = (path: string): boolean => path.startsWith(real + sep);
   for (const point of mountPoints().filter(inside).toReversed()) unmount(point);
   const left = mountPoints().filter(inside);
   if (left.length > 0) throw new AppError("unmount", `Cannot unmount ${JSON.stringify(left[0])}`);
-  rmSync(real, { recursive: true, force: true });
+  const options = { recursive: true, force: true } as const;
+  if (hasFewFiles(real)) rmSync(real, options);
+  // A pod may have left a million of them: meanwhile everything else goes on.
+  else await rm(real, options);
+}
+
+/** As many are removed within some milliseconds. */
+const fewFiles = 1000;
+
+function hasFewFiles(dir: string): boolean {
+  const open = [dir];
+  let count = 0;
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const entries = readEntries(next);
+    count += entries.length;
+    if (count > fewFiles) return false;
+    for (const entry of entries) if (entry.isDirectory()) open.push(join(next, entry.name));
+  }
+  return true;
+}
+
+function readEntries(dir: string): Dirent[] {
+  try {
+    return readdirSync(dir, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
 }
 
 /** Removes one mount point: never what is in it. */

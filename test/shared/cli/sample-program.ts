@@ -31,6 +31,11 @@ const code = await runProgram(
       deps.reportPort("mqtt", 4711);
       stack.use(deps.onReload(() => deps.log.info("module reloaded")));
       stack.defer(() => deps.log.info("module drained"));
+      if (nodeName === "sick") {
+        const sinceMs = deps.clock.monotonicMs();
+        const isSick = (): boolean => deps.clock.monotonicMs() - sinceMs > 500;
+        stack.use(deps.onHealth("pump", () => (isSick() ? "hangs" : undefined)));
+      }
       if (nodeName === "hangs") stack.defer(() => new Promise(() => undefined));
       if (nodeName === "rejects") void Promise.reject(new Error("nobody caught me"));
       const failed = nodeName === "fails" ? Promise.reject(new Error("link lost")) : undefined;
@@ -41,6 +46,6 @@ const code = await runProgram(
       yield { state: "fail", subject: "two", evidence: "broken", remedy: "fix it" };
     },
   },
-  processHost((exit) => process.exit(exit)),
+  processHost((exit) => process.exit(exit), process.env),
 );
 process.exit(code);

@@ -45,7 +45,11 @@ export async function startWiredCloud(clock: Clock = systemClock): Promise<Wired
     reportPort: (name: string, port: number) => ports.set(name, port),
   };
   stack.use(
-    await startCloudcore(config, { ...deps, onReload: () => ({ [Symbol.dispose]: () => undefined }) }),
+    await startCloudcore(config, {
+      ...deps,
+      onReload: () => ({ [Symbol.dispose]: () => undefined }),
+      onHealth: () => ({ [Symbol.dispose]: () => undefined }),
+    }),
   );
   const ca = readFileSync(join(dir.path, "ca/rootCA.crt"), "utf8");
   const authority = await loadAuthority({

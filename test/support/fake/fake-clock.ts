@@ -11,6 +11,8 @@ export class FakeClock implements Clock {
   /** Another one: the machine was started again. */
   boot = "boot-1";
   #now: number;
+  /** What the wall clock is ahead of the others. */
+  #aheadMs = 0;
   #seed = 42;
   readonly #timers = new Set<Timer>();
 
@@ -19,7 +21,12 @@ export class FakeClock implements Clock {
   }
 
   nowMs(): number {
-    return this.#now;
+    return this.#now + this.#aheadMs;
+  }
+
+  /** Sets the wall clock, as NTP or an operator does. */
+  jump(ms: number): void {
+    this.#aheadMs += ms;
   }
 
   monotonicMs(): number {

@@ -58,6 +58,8 @@ export class Evictor implements AsyncDisposable {
   readonly #limits: StorageLimits;
   readonly #closed = new AbortController();
   #running: Promise<void> | undefined;
+  /** By the clock that never goes back. */
+  #lookedAtMs: number;
   /** What was last said about; not repeated with each look. */
   #announced = "";
 
@@ -66,6 +68,7 @@ export class Evictor implements AsyncDisposable {
     this.#config = config;
     this.#deps = deps;
     this.#pressure = new Pressure(thresholdsOf(config), config.transitionMs);
+    this.#lookedAtMs = clock.monotonicMs();
     const measure = (pod: ActivePod): Promise<PodStorage> => measureStorage(pod, this.#closed.signal);
     this.#limits = new StorageLimits({ clock, measure });
   }
@@ -73,6 +76,11 @@ export class Evictor implements AsyncDisposable {
   /** Types of the Node's conditions of pressure that are True. */
   get pressures(): readonly string[] {
     return this.#pressure.conditions;
+  }
+
+  /** Since when nobody has looked what the node runs short of; some seconds while all is well. */
+  get stalledMs(): number {
+    return this.#deps.clock.monotonicMs() - this.#lookedAtMs;
   }
 
   /** Looks once; from then on in intervals, and ends pods where it has to. */
@@ -116,6 +124,7 @@ export class Evictor implements AsyncDisposable {
     const { clock, log, readLoad, onChange } = this.#deps;
     const before = this.#pressure.conditions.join(" ");
     const observations = observe(await readLoad());
+    this.#lookedAtMs = clock.monotonicMs();
     this.#pressure.observe(observations, clock.monotonicMs());
     const now = this.#pressure.conditions.join(" ");
     if (now !== before) {

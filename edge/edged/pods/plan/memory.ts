@@ -5,7 +5,10 @@ import { sandboxName } from "./history.ts";
 
 /** What the engine does not know: kept by the worker. */
 export interface PlanMemory {
+  /** By the wall clock, for its status. */
   readonly podStartMs: number;
+  /** For how long it has been active: by a clock that is not set, as far as this edgecore has seen it. */
+  readonly activeMs: number;
   readonly crashes: ReadonlyMap<string, CrashBackoff>;
   /** By container name, and `sandboxName` for the pod as a whole. */
   readonly failures: ReadonlyMap<string, StartFailure>;
@@ -50,12 +53,14 @@ const mostRecorded = 50;
 /** What one worker remembers between its passes. */
 export class PodMemory {
   readonly #podStartMs: number;
+  readonly #activeMs: () => number;
   readonly #crashes = new Map<string, CrashBackoff>();
   readonly #failures = new Map<string, Failed>();
   #recorded = new Set<string>();
 
-  constructor(podStartMs: number) {
+  constructor(podStartMs: number, activeMs: () => number = () => 0) {
     this.#podStartMs = podStartMs;
+    this.#activeMs = activeMs;
   }
 
   view(probes: {
@@ -64,6 +69,7 @@ export class PodMemory {
   }): PlanMemory {
     return {
       podStartMs: this.#podStartMs,
+      activeMs: this.#activeMs(),
       crashes: this.#crashes,
       failures: this.#failures,
       unhealthy: probes.unhealthy(),

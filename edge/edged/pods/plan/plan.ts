@@ -56,9 +56,10 @@ export function planPod(input: PlanInput): Plan {
   return { outcome: "running", actions, wakeAtMs: earliest(actions, deadlineMs, input) };
 }
 
-function deadlineOf({ pod, memory }: PlanInput): number | undefined {
+/** By the wall clock as it is now. */
+function deadlineOf({ pod, memory, nowMs }: PlanInput): number | undefined {
   const seconds = pod.spec.activeDeadlineSeconds;
-  return seconds === undefined ? undefined : memory.podStartMs + seconds * 1000;
+  return seconds === undefined ? undefined : nowMs + seconds * 1000 - memory.activeMs;
 }
 
 function isFinished(pod: Pod, containers: readonly ContainerDetails[]): boolean {

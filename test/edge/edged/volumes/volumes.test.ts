@@ -231,7 +231,7 @@ test("releaseAll unmounts what a killed edgecore left, and deletes nothing that 
   ]);
 });
 
-test("removePodDir deletes neither what is mounted in a pod's directory nor what its links lead to", () => {
+test("removePodDir deletes neither what is mounted in a pod's directory nor what its links lead to", async () => {
   using dir = tempDir();
   const at = (name: string): string => join(dir.path, name);
   const point = at("real/uid/volumes/with space");
@@ -242,10 +242,10 @@ test("removePodDir deletes neither what is mounted in a pod's directory nor what
   symlinkSync(at("kept"), at("real/uid/link"));
   expect(Bun.spawnSync(["mount", "-o", "bind", at("kept"), point]).exitCode).toBe(0);
   expect(isMounted(point)).toBe(true);
-  removePodDir(at("alias/uid"));
+  await removePodDir(at("alias/uid"));
   expect([existsSync(at("real/uid")), readdirSync(at("kept"))]).toEqual([false, ["file"]]);
   symlinkSync(at("kept"), at("real/uid"));
-  removePodDir(at("real/uid"));
+  await removePodDir(at("real/uid"));
   expect([existsSync(at("real/uid")), readdirSync(at("kept"))]).toEqual([false, ["file"]]);
 });
 

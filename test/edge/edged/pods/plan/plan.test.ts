@@ -60,7 +60,7 @@ function say(action: Action): string {
   return action.kind === "stop" ? `stop ${action.target.id} ${action.why}` : `remove ${action.target.id}`;
 }
 
-function plan(of: Pod, containers: ContainerDetails[], memory = new PodMemory(0), nowMs = 2000) {
+function plan(of: Pod, containers: ContainerDetails[], memory = new PodMemory(0, () => 2000), nowMs = 2000) {
   const { outcome, actions } = planPod({
     pod: of,
     containers,
