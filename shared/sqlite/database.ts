@@ -29,6 +29,8 @@ export function openDatabase(path: string, settings: DatabaseSettings): Database
     if (settings.keepJournal) database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
     database.run(`PRAGMA journal_size_limit = ${settings.journalLimitBytes}`);
     database.run("PRAGMA synchronous = FULL");
+    // There may be no other place that can be written.
+    database.run("PRAGMA temp_store = MEMORY");
     database.run(`PRAGMA busy_timeout = ${settings.busyTimeoutMs}`);
     for (const [name, value] of Object.entries(settings.pragmas ?? {}))
       database.run(`PRAGMA ${name} = ${value}`);
