@@ -1,4 +1,4 @@
-import { asRecord, asText } from "#shared/json";
+import { asRecord, asText, isRecord } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 
 /**
@@ -7,8 +7,21 @@ import type { KubeObject } from "#shared/kube";
  */
 const sourceField = "kubeedgeVolumeSource";
 
-/** A directory or file of the node. */
+/** A directory of an NFS server. */
+export interface NfsSource {
+  readonly server: string;
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** As of `mount -o`. */
+  readonly options: readonly string[];
+}
+
+/** A directory or file of the node, or of a server. */
 export interface ClaimSource {
+  /** Then all else says nothing. */
+  readonly nfs?: NfsSource;
+  /** What no node serves: "csi, driver ebs.csi.aws.com". Then all else says nothing. */
+  readonly unserved?: string;
   readonly path: string;
   /** As of hostPath; empty for no check. */
   readonly type: string;
@@ -18,7 +31,7 @@ export interface ClaimSource {
   readonly isOwnable: boolean;
 }
 
-/** The claim with the place of its volume; without one when the volume is of a kind that no node has. */
+/** The claim with the place of its volume. */
 export function withClaimSource(claim: KubeObject, volume: KubeObject): KubeObject {
   return { ...claim, [sourceField]: volumeSourceOf(volume) };
 }
@@ -27,6 +40,9 @@ export function withClaimSource(claim: KubeObject, volume: KubeObject): KubeObje
 export function claimSourceOf(claim: KubeObject): ClaimSource | undefined {
   const kept = asRecord(claim[sourceField]);
   if (!kept) return undefined;
+  const { nfs, unserved } = kept;
+  if (isRecord(nfs)) return { ...nowhere, nfs: nfsOf(nfs, nfs["options"]) };
+  if (typeof unserved === "string") return { ...nowhere, unserved };
   return {
     path: asText(kept["path"]),
     type: asText(kept["type"]),
@@ -35,11 +51,46 @@ export function claimSourceOf(claim: KubeObject): ClaimSource | undefined {
   };
 }
 
-/** Where a PersistentVolume of kind hostPath or local is; undefined for others. */
-export function volumeSourceOf({ metadata, ...volume }: KubeObject): ClaimSource | undefined {
-  const spec = asRecord(volume["spec"]);
-  const hostPath = asRecord(spec?.["hostPath"]);
-  const local = asRecord(spec?.["local"]);
+const nowhere = { path: "", type: "", isProvisioned: false, isOwnable: false } as const;
+
+/** The `nfs` of a pod's volume, or of a PersistentVolume, with the options it is to be mounted with. */
+export function nfsOf(given: Readonly<Record<string, unknown>>, options: unknown = []): NfsSource {
+  return {
+    server: asText(given["server"]),
+    path: asText(given["path"]),
+    readOnly: given["readOnly"] === true,
+    options: (Array.isArray(options) ? options : []).map(asText).filter((option) => option !== ""),
+  };
+}
+
+/** Fields of a PersistentVolume that are beside its source. */
+const besides = new Set([
+  "accessModes",
+  "capacity",
+  "claimRef",
+  "mountOptions",
+  "nodeAffinity",
+  "persistentVolumeReclaimPolicy",
+  "storageClassName",
+  "volumeAttributesClassName",
+  "volumeMode",
+]);
+
+/** What a volume is that no node serves: its kind, and the driver where it names one. */
+export function unservedKind(source: Readonly<Record<string, unknown>>): string {
+  const [kind = "unknown", value] = Object.entries(source).find(([, given]) => isRecord(given)) ?? [];
+  const driver = asText(asRecord(value)?.["driver"]);
+  return driver === "" ? kind : `${kind}, driver ${driver}`;
+}
+
+/** Where a PersistentVolume is. */
+export function volumeSourceOf({ metadata, ...volume }: KubeObject): ClaimSource {
+  const spec = asRecord(volume["spec"]) ?? {};
+  const nfs = asRecord(spec["nfs"]);
+  const old = metadata.annotations?.["volume.beta.kubernetes.io/mount-options"];
+  if (nfs) return { ...nowhere, nfs: nfsOf(nfs, old?.split(",") ?? spec["mountOptions"]) };
+  const hostPath = asRecord(spec["hostPath"]);
+  const local = asRecord(spec["local"]);
   const isProvisioned = metadata.annotations?.["pv.kubernetes.io/provisioned-by"] !== undefined;
   if (hostPath)
     return {
@@ -50,5 +101,9 @@ export function volumeSourceOf({ metadata, ...volume }: KubeObject): ClaimSource
     };
   return local
     ? { path: asText(local["path"]), type: "Directory", isProvisioned, isOwnable: true }
-    : undefined;
+    : { ...nowhere, unserved: unservedKind(withoutBesides(spec)) };
+}
+
+function withoutBesides(spec: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(spec).filter(([field]) => !besides.has(field)));
 }

@@ -1,3 +1,11 @@
 /** Where the volumes of claims are on their nodes. */
 export { removerOf } from "./released-volume.ts";
-export { claimSourceOf, volumeSourceOf, withClaimSource, type ClaimSource } from "./claim-source.ts";
+export {
+  claimSourceOf,
+  nfsOf,
+  unservedKind,
+  volumeSourceOf,
+  withClaimSource,
+  type ClaimSource,
+  type NfsSource,
+} from "./claim-source.ts";

@@ -152,7 +152,7 @@ export class Pods implements AsyncDisposable {
 
   /** Removes the directory of a volume whose claim was deleted. @throws UnavailableError while a pod here uses it */
   async removeVolume(volume: KubeObject): Promise<undefined> {
-    const { path } = volumeSourceOf(volume) ?? {};
+    const { path } = volumeSourceOf(volume);
     for (const { pod } of this.#workers.values()) {
       const { namespace = "" } = pod.metadata;
       const keys = volumeReferences(pod).filter((key) => key.startsWith("persistentvolumeclaim/"));

@@ -16,7 +16,8 @@ import { PodState } from "./state.ts";
 import type { PodEnding } from "./status.ts";
 import { PodStopper } from "./stop.ts";
 
-export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps, PodReporterDeps {
+export interface PodWorkerDeps
+  extends Omit<PodVolumesOptions, "onStale" | "signal">, StartDeps, PodReporterDeps {
   readonly facts: () => Omit<PodFacts, "podIps">;
   /** Why this node does not run a new pod, beside those that it has admitted. */
   readonly findNoRoom: (pod: Pod) => Refusal | undefined;
@@ -80,7 +81,8 @@ export class PodWorker implements AsyncDisposable {
     this.#deps = deps;
     this.#stage = stageOf(pod);
     this.#state = new PodState(pod, deps);
-    this.#volumes = new PodVolumes({ ...deps, onStale: () => this.wake() });
+    const signal = AbortSignal.any([this.#closed.signal, this.#ending.signal, this.#interrupt.signal]);
+    this.#volumes = new PodVolumes({ ...deps, onStale: () => this.wake(), signal });
     this.#prober = new Prober({
       runtime,
       clock,
@@ -100,7 +102,7 @@ export class PodWorker implements AsyncDisposable {
       volumes: this.#volumes,
       reporter,
       stopper: this.#stopper,
-      signal: AbortSignal.any([this.#closed.signal, this.#ending.signal, this.#interrupt.signal]),
+      signal,
     });
     if (pod.metadata.deletionTimestamp) this.#ending.abort();
   }
@@ -308,7 +310,7 @@ export class PodWorker implements AsyncDisposable {
     const { containers } = this.#state;
     await containers.removeAll(containers.all);
     this.#volumes.stale();
-    if (existsSync(dirname(this.#deps.podDir))) await removePodDir(this.#deps.podDir);
+    if (existsSync(dirname(this.#deps.podDir))) await removePodDir(this.#deps.podDir, this.#deps.clock);
   }
 
   #stopped(): boolean {
@@ -366,14 +368,14 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #terminate(): Promise<void> {
-    const { podDir } = this.#deps;
+    const { podDir, clock } = this.#deps;
     const { containers } = this.#state;
     await this.#observe();
     await this.#stopAll("deleted");
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
     await containers.removeAll(containers.all);
-    await removePodDir(podDir);
+    await removePodDir(podDir, clock);
     await this.#deps.onGone(this.#state.pod);
     this.#dirty = false;
     this.#closed.abort();

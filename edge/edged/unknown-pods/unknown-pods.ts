@@ -96,7 +96,7 @@ export class UnknownPods implements AsyncDisposable {
     if (verdict !== "gone" || isKnown(uid) || this.#closed) return;
     const why = isOrphan ? "its file is gone" : "the cluster does not know this pod";
     await this.#remove(pod, containers, why);
-    if (existsSync(podDir)) await removePodDir(podDir);
+    if (existsSync(podDir)) await removePodDir(podDir, this.#options.clock);
   }
 
   async #remove(pod: PodName, containers: readonly ContainerSummary[], why: string): Promise<void> {

@@ -2,19 +2,23 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, realpathSync } from "node:
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { AppError } from "#shared/errors";
+import { asText, recordOf } from "#shared/json";
 import type { KubeObject, Volume } from "#shared/kube";
 import { claimSourceOf, volumeSourceOf, type ClaimSource } from "#shared/volumes";
 import type { Objects } from "#edge/edged/environment";
-import { mountPoints } from "./mount-table.ts";
+import { mountPoints } from "#edge/edged/volumes/mounts";
 import { prepareHostPath } from "./plain-volumes.ts";
 import { claimKey, VolumeError } from "./volume-files.ts";
 
-/** Checks and makes the directory of a claim. @returns the host's path. @throws VolumeError */
+/**
+ * Checks and makes the directory of a claim. @returns the host's path; undefined for one that is to be mounted.
+ * @throws VolumeError
+ */
 export function prepareClaim(
   volume: string,
   claim: NonNullable<Volume["persistentVolumeClaim"]>,
   objects: Objects,
-): string {
+): string | undefined {
   const found = objects.get(claimKey(claim));
   if (!found)
     throw new VolumeError(
@@ -25,14 +29,24 @@ export function prepareClaim(
   if (!source)
     throw new VolumeError(
       volume,
-      `the volume of persistentvolumeclaim ${JSON.stringify(claim.claimName)} is neither hostPath nor local`,
+      `the volume of persistentvolumeclaim ${JSON.stringify(claim.claimName)} is of a kind that is not served on this node`,
     );
+  if (source.unserved !== undefined)
+    throw new VolumeError(
+      volume,
+      `the volume ${JSON.stringify(volumeNameOf(found))} of persistentvolumeclaim ${JSON.stringify(claim.claimName)} is of a kind that is not served on this node: ${source.unserved}`,
+    );
+  if (source.nfs) return undefined;
   const isNew = !existsSync(source.path);
   if (isNew && source.isProvisioned) makeFolder(volume, source);
   const path = prepareHostPath(volume, source.path, source.type);
   // Pods write to it as whichever user they run; others of the host do not get through the folder above.
   if (isNew && source.isProvisioned) chmodSync(path, 0o777);
   return path;
+}
+
+function volumeNameOf({ metadata: _metadata, ...claim }: KubeObject): string {
+  return asText(recordOf(claim["spec"])["volumeName"]);
 }
 
 function makeFolder(volume: string, { path, type }: ClaimSource): void {
@@ -59,7 +73,7 @@ export async function removeClaimDirectory(volume: KubeObject): Promise<void> {
 
 /** The path of a volume that was made here, by its name. */
 function claimDirectoryOf(volume: KubeObject): string {
-  const { path = "", isProvisioned = false } = volumeSourceOf(volume) ?? {};
+  const { path, isProvisioned } = volumeSourceOf(volume);
   const { name = "" } = volume.metadata;
   const isPlain = path.startsWith("/") && !path.split("/").includes("..");
   const isNamed = /^pvc-[0-9a-f-]{36}$/.test(name) && basename(path).startsWith(`${name}_`);

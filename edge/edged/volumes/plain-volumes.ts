@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { quantityNumber, type Pod, type Volume } from "#shared/kube";
 import { openVolume, type VolumePlace } from "./file-volume.ts";
-import { isMounted } from "./mount-table.ts";
+import { isMounted } from "#edge/edged/volumes/mounts";
 import { VolumeError } from "./volume-files.ts";
 
 /** Checks and makes what a hostPath asks for. @returns the host's path */

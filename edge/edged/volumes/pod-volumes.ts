@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
+import { isRecord } from "#shared/json";
 import { objectKey, type Pod, type Volume } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { PodTokens } from "#edge/edged/environment/tokens";
@@ -10,7 +11,8 @@ import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
 import { prepareClaim } from "./claim-volume.ts";
 import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
-import { claimSourceOf } from "#shared/volumes";
+import { claimSourceOf, nfsOf, unservedKind, type NfsSource } from "#shared/volumes";
+import { checkNfs, mountNfs } from "#edge/edged/volumes/mounts";
 import { ownVolume } from "./volume-owner.ts";
 import {
   claimKey,
@@ -30,6 +32,8 @@ export interface PodVolumesOptions {
   readonly tokens: (pod: Pod) => Promise<PodTokens>;
   /** A token has to be renewed. */
   readonly onStale: () => void;
+  /** Aborted when the pod ends: what waits for a file server is cancelled. */
+  readonly signal: AbortSignal;
 }
 
 /** The volumes of one pod: set up once, updated after `stale`. */
@@ -43,6 +47,8 @@ export class PodVolumes implements Disposable {
   #timer: Disposable | undefined;
   /** Volumes that the group of the pod has been given. */
   readonly #owned = new Set<string>();
+  /** Where directories of file servers are mounted, by volume name. */
+  readonly #served = new Map<string, string>();
 
   constructor(options: PodVolumesOptions) {
     this.#options = options;
@@ -53,8 +59,14 @@ export class PodVolumes implements Disposable {
     this.#made = undefined;
   }
 
-  /** @returns host path by volume name; throws VolumeError */
+  /** For a container that starts. @returns host path by volume name. @throws VolumeError, also where a file server hangs */
   async ensure(pod: Pod, facts: PodFacts): Promise<ReadonlyMap<string, string>> {
+    const made = await this.#prepare(pod, facts);
+    for (const [name, path] of this.#served) await this.#orVolumeError(name, checkNfs(path, this.#options));
+    return made;
+  }
+
+  async #prepare(pod: Pod, facts: PodFacts): Promise<ReadonlyMap<string, string>> {
     if (this.#made) return this.#made;
     const { clock, podDir, objects } = this.#options;
     const changes = this.#changes;
@@ -64,6 +76,7 @@ export class PodVolumes implements Disposable {
     const tokens = await this.#tokens(pod);
     const stamp = `${clock.nowMs()}_${Math.floor(clock.random() * 1e9)}`;
     const made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp });
+    await this.#mount(pod, made, found);
     await this.#own(pod, made, found);
     // A change during the requests is written by the next call.
     if (changes === this.#changes) this.#made = made;
@@ -73,7 +86,7 @@ export class PodVolumes implements Disposable {
   /** Updates the files of running containers; a missing object leaves them unchanged. */
   async refresh(pod: Pod, facts: PodFacts): Promise<void> {
     try {
-      await this.ensure(pod, facts);
+      await this.#prepare(pod, facts);
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error;
       this.#options.log.debug("volume keeps its old contents", { pod: objectKey(pod), error });
@@ -82,6 +95,25 @@ export class PodVolumes implements Disposable {
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
+  }
+
+  async #mount(pod: Pod, made: ReadonlyMap<string, string>, objects: Objects): Promise<void> {
+    for (const volume of pod.spec.volumes ?? []) {
+      const source = nfsSourceOf(volume, objects);
+      const path = made.get(volume.name);
+      if (!source || path === undefined) continue;
+      await this.#orVolumeError(volume.name, mountNfs(source, path, this.#options));
+      this.#served.set(volume.name, path);
+    }
+  }
+
+  async #orVolumeError(volume: string, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.#options.signal.throwIfAborted();
+      throw new VolumeError(volume, describeError(error), { cause: error });
+    }
   }
 
   /** Once for each volume: what the pod makes of its files later stays. */
@@ -121,6 +153,15 @@ export class PodVolumes implements Disposable {
 function isOwnable({ persistentVolumeClaim: claim }: Volume, objects: Objects): boolean {
   const found = claim && claim.readOnly !== true ? objects.get(claimKey(claim)) : undefined;
   return found !== undefined && claimSourceOf(found)?.isOwnable === true;
+}
+
+/** The directory of a server that a volume is, of the pod itself or by its claim. */
+function nfsSourceOf(volume: Volume, objects: Objects): NfsSource | undefined {
+  const { persistentVolumeClaim: claim, nfs } = volume;
+  if (!claim) return isRecord(nfs) ? nfsOf(nfs) : undefined;
+  const found = objects.get(claimKey(claim));
+  const source = found && claimSourceOf(found)?.nfs;
+  return source && { ...source, readOnly: source.readOnly || claim.readOnly === true };
 }
 
 const nameFile = "name";
@@ -163,14 +204,19 @@ function prepareVolume(volume: Volume, place: VolumePlace, tools: VolumeTools): 
     throw new VolumeError(name, `invalid name ${JSON.stringify(name)}`);
   const path = join(tools.podDir, "volumes", name);
   try {
-    if (volume.persistentVolumeClaim) return prepareClaim(name, volume.persistentVolumeClaim, tools.objects);
+    const { persistentVolumeClaim: claim, nfs } = volume;
+    if (claim) return prepareClaim(name, claim, tools.objects) ?? path;
+    if (isRecord(nfs)) return path;
     if (volume.hostPath) return prepareHostPath(name, volume.hostPath.path, volume.hostPath.type ?? "");
     const { pod, stamp } = tools;
     const files = volumeFiles(volume, { ...tools, kept: (file) => readKept(place, file) });
     const gid = pod.spec.securityContext?.fsGroup;
     if (files) writeFiles(place, { files, gid, stamp });
     else if (volume.emptyDir) prepareEmptyDir(place, path, { volume, pod });
-    else throw new VolumeError(name, "this kind of volume is not served on this node");
+    else {
+      const { name: _name, ...source } = volume;
+      throw new VolumeError(name, `this kind of volume is not served on this node: ${unservedKind(source)}`);
+    }
     return path;
   } catch (error) {
     if (error instanceof VolumeError) throw error;

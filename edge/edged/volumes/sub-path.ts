@@ -3,7 +3,7 @@ import { closeSync, fstatSync, mkdirSync, statSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { AppError } from "#shared/errors";
 import { Directory, isErrno } from "./directory.ts";
-import { releasePoint } from "./mount-table.ts";
+import { releasePoint } from "#edge/edged/volumes/mounts";
 
 /** A path that means one directory or file until it is disposed, whatever is renamed or linked meanwhile. */
 export interface Pin extends Disposable {

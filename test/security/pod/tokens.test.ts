@@ -65,6 +65,7 @@ async function startVolumes(
     objects: async () => new Map(),
     tokens: (one) => requestTokens(one, volumeTokenRequests(one), { ask: cloud.ask, log }),
     onStale: () => void volumes.refresh(pod, facts),
+    signal: new AbortController().signal,
   });
   await volumes.ensure(pod, facts);
   const read = (): string[] =>

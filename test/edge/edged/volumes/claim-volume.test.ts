@@ -6,9 +6,12 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { withClaimSource } from "#shared/volumes";
 import type { KubeObject } from "#shared/kube";
 
-const claim: KubeObject = { metadata: { name: "data", namespace: "default" } };
+const claim: KubeObject = {
+  metadata: { name: "data", namespace: "default" },
+  spec: { volumeName: "pv-1" },
+};
 
-function prepare(volume: KubeObject | undefined): string {
+function prepare(volume: KubeObject | undefined): string | undefined {
   const found = volume && withClaimSource(claim, volume);
   const key = "persistentvolumeclaim/data";
   const objects = new Map([[key, found]]);
@@ -47,8 +50,11 @@ test.each<[string, KubeObject | undefined, string]>([
   ["without a bound claim", undefined, 'persistentvolumeclaim "data" not found, or not bound'],
   [
     "of another kind",
-    { metadata: { name: "pv" }, spec: { nfs: { server: "s", path: "/" } } },
-    'the volume of persistentvolumeclaim "data" is neither hostPath nor local',
+    {
+      metadata: { name: "pv-1" },
+      spec: { capacity: { storage: "1Gi" }, csi: { driver: "disk.example.com", volumeHandle: "v" } },
+    },
+    'the volume "pv-1" of persistentvolumeclaim "data" is of a kind that is not served on this node: csi, driver disk.example.com',
   ],
   [
     "with a path that leaves",

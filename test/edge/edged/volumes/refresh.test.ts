@@ -42,6 +42,7 @@ function openVolumes(podDir: string): {
       return promise;
     },
     onStale: () => {},
+    signal: new AbortController().signal,
   });
   return {
     volumes,

@@ -2,10 +2,11 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "#shared/clock";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { Directory } from "#internal/edge/edged/volumes/directory.ts";
 import { writeFiles as writeVolume } from "#internal/edge/edged/volumes/file-volume.ts";
-import { isMounted, releaseAll, removePodDir } from "#internal/edge/edged/volumes/mount-table.ts";
+import { isMounted, releaseAll, removePodDir } from "#edge/edged/volumes/mounts";
 import { prepareHostPath } from "#internal/edge/edged/volumes/plain-volumes.ts";
 import { pinSubPath } from "#internal/edge/edged/volumes/sub-path.ts";
 import { readTerminationLog, makeTerminationLog } from "#internal/edge/edged/volumes/termination-log.ts";
@@ -242,10 +243,10 @@ test("removePodDir deletes neither what is mounted in a pod's directory nor what
   symlinkSync(at("kept"), at("real/uid/link"));
   expect(Bun.spawnSync(["mount", "-o", "bind", at("kept"), point]).exitCode).toBe(0);
   expect(isMounted(point)).toBe(true);
-  await removePodDir(at("alias/uid"));
+  await removePodDir(at("alias/uid"), systemClock);
   expect([existsSync(at("real/uid")), readdirSync(at("kept"))]).toEqual([false, ["file"]]);
   symlinkSync(at("kept"), at("real/uid"));
-  await removePodDir(at("real/uid"));
+  await removePodDir(at("real/uid"), systemClock);
   expect([existsSync(at("real/uid")), readdirSync(at("kept"))]).toEqual([false, ["file"]]);
 });
 

@@ -1,17 +1,24 @@
 import { readFileSync, readdirSync, realpathSync, rmdirSync, rmSync, unlinkSync, type Dirent } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
-import { AppError } from "#shared/errors";
-import { isErrno } from "./directory.ts";
+import { AppError, errorCodeOf } from "#shared/errors";
+import type { Clock } from "#shared/clock";
+import { runTool } from "./tool.ts";
 
 /** Where something is mounted, as edgecore sees it, the latest last. */
 export function mountPoints(): string[] {
   try {
     return readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter(Boolean).map(pointOf);
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
+    if (errorCodeOf(error) === "ENOENT") return [];
     throw error;
   }
+}
+
+/** Those of file servers. */
+function networkPoints(): string[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter(Boolean);
+  return lines.filter((line) => / - nfs4? /.test(line)).map(pointOf);
 }
 
 /** The fifth field, with blanks and the like written as `\040`. */
@@ -26,25 +33,45 @@ export function isMounted(path: string): boolean {
   return mountPoints().includes(realpathSync(path));
 }
 
-/** Unmounts a path; a mount in use is detached at once and ends with its last user (umount -l). */
-export function unmount(path: string): void {
+/** Unmounts a path at once; a mount in use is detached and ends with its last user (umount -l). */
+function unmountNow(path: string): void {
   for (const options of [[], ["-l"]]) {
-    Bun.spawnSync(["umount", ...options, path]);
+    // A pin may be of a file server that hangs.
+    Bun.spawnSync(["umount", ...options, path], { timeout: pinMs, killSignal: "SIGKILL" });
     if (!mountPoints().includes(path)) return;
   }
-  throw new AppError("unmount", `Cannot unmount ${JSON.stringify(path)}`);
+  throw notUnmounted(path);
+}
+
+/** Pins are of moments: they have nothing to write. */
+const pinMs = 5000;
+/** What was written is on its way to a file server still. */
+const unmountMs = 30_000;
+
+/** The same without holding up others. What a file server that hangs does not let go of is detached by force (umount -f -l). */
+async function unmount(path: string, clock: Clock): Promise<void> {
+  const last = networkPoints().includes(path) ? ["-f", "-l"] : ["-l"];
+  for (const options of [[], last]) {
+    await runTool(["umount", ...options, path], { clock, limitMs: unmountMs });
+    if (!mountPoints().includes(path)) return;
+  }
+  throw notUnmounted(path);
+}
+
+function notUnmounted(path: string): AppError {
+  return new AppError("unmount", `Cannot unmount ${JSON.stringify(path)}`);
 }
 
 /**
  * Removes everything of a pod, and nothing that is only mounted there: while a mount is left nothing is deleted. Links
  * are removed, never followed.
  */
-export async function removePodDir(dir: string): Promise<void> {
+export async function removePodDir(dir: string, clock: Clock): Promise<void> {
   const real = join(realpathSync(dirname(dir)), basename(dir));
   const inside = (path: string): boolean => path.startsWith(real + sep);
-  for (const point of mountPoints().filter(inside).toReversed()) unmount(point);
-  const left = mountPoints().filter(inside);
-  if (left.length > 0) throw new AppError("unmount", `Cannot unmount ${JSON.stringify(left[0])}`);
+  for (const point of mountPoints().filter(inside).toReversed()) await unmount(point, clock);
+  const [left] = mountPoints().filter(inside);
+  if (left !== undefined) throw notUnmounted(left);
   const options = { recursive: true, force: true } as const;
   if (hasFewFiles(real)) rmSync(real, options);
   // A pod may have left a million of them: meanwhile everything else goes on.
@@ -70,19 +97,20 @@ function readEntries(dir: string): Dirent[] {
   try {
     return readdirSync(dir, { withFileTypes: true });
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    if (["ENOENT", "ENOTDIR"].includes(errorCodeOf(error) ?? "")) return [];
     throw error;
   }
 }
 
 /** Removes one mount point: never what is in it. */
 export function releasePoint(path: string): void {
-  if (mountPoints().includes(path)) unmount(path);
+  if (mountPoints().includes(path)) unmountNow(path);
   try {
     rmdirSync(path);
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    if (!isErrno(error, "ENOTDIR")) throw error;
+    const code = errorCodeOf(error);
+    if (code === "ENOENT") return;
+    if (code !== "ENOTDIR") throw error;
     unlinkSync(path);
   }
 }
