@@ -1,6 +1,6 @@
 import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
-import { startEdged, type EdgedSettings } from "#edge/edged";
+import { startEdged, type Edged, type EdgedSettings } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { EdgeFigures } from "#edge/figures";
 import { startEventBus } from "#edge/mqtt/event-bus";
@@ -13,6 +13,7 @@ import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { EdgeConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
+import { isMachineStopping } from "#shared/service-manager";
 import type { EdgeCatalog } from "#shared/topics";
 import { startMetaServer, type MetaServer } from "#edge/meta-server";
 
@@ -62,7 +63,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   const { reportPort } = deps;
   const apiParts = { bus, store, showDevice: twin.show, clock, log: log("metaserver"), reportPort };
   const api = stack.use(await startApi(config, apiParts));
-  stack.use(
+  const edged = stack.use(
     await startEdged(edgedSettings(config, deps.version), {
       port: bus.port("edged"),
       runtime,
@@ -76,7 +77,14 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   stack.use(await startServices(config, { ...services, reportPort: deps.reportPort, ownPorts }));
   const hub = { port: bus.port("edgehub"), store, clock, log: log("edgehub") } as const;
   stack.use(await startEdgeHub(config, { ...hub, figures: served.answer }));
+  // First of all, while it can still be reported.
+  stack.defer(() => endPods(config.edged, edged));
   return running("edgecore", stack.move(), store.damaged);
+}
+
+/** Pods go on when edgecore alone ends. */
+async function endPods({ shutdown }: EdgeConfig["edged"], edged: Pick<Edged, "shutDown">): Promise<void> {
+  if (shutdown.graceSeconds > 0 && (await isMachineStopping())) await edged.shutDown();
 }
 
 function edgedSettings({ edged, nodeName, dataDir }: EdgeConfig, version: string): EdgedSettings {

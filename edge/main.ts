@@ -64,6 +64,7 @@ const edgecore: Program<EdgeConfig> = {
     await refuseUnusablePorts(config);
     return startEdgecore(config, deps);
   },
+  longerStopMs: ({ edged }) => edged.shutdown.graceSeconds * 1000,
   check: checkEdge,
   // Loaded on demand: a node's edgecore never needs it, nor the memory it takes.
   simulate: async (words, host) => (await import("#edge/commands/simulate")).runSimulator(words, host),

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { mkdirSync, realpathSync } from "node:fs";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { shutDownPods } from "#edge/edged/node/shutdown";
 import { PodStreams, type PodView } from "#edge/edged/streams";
 import { measure, UsageStreams } from "#edge/edged/node/usage";
 import { releaseAll } from "#edge/edged/volumes";
@@ -9,11 +10,16 @@ import { makeParts, type EdgedDeps, type EdgedSettings, type Parts } from "./par
 
 export type { EdgedDeps, EdgedPort, EdgedSettings } from "./parts.ts";
 
+export interface Edged extends Running {
+  /** The machine shuts down: ends pods, critical ones last, and reports it. Nothing starts any more. */
+  readonly shutDown: () => Promise<void>;
+}
+
 /**
  * Runs the pods that are stored for this node, and reports the node. Starting waits for neither the engine nor the
  * cloud; containers of an earlier run are adopted. Disposing leaves containers running.
  */
-export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise<Running> {
+export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise<Edged> {
   await using stack = new AsyncDisposableStack();
   const { port, runtime, clock } = deps;
   const { config, pinsDir } = prepareDirs(given, deps.log);
@@ -26,26 +32,7 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   stack.use(statics);
   // Before the pods: what the node runs short of decides which of them it takes.
   await evictor.start();
-  const streams = stack.use(new PodStreams({ runtime, clock, findPod: viewOf({ pods, statics }) }));
-  stack.use(
-    port.answer("pod.stream", async ({ stream }) => {
-      streams.take(stream);
-      return undefined;
-    }),
-  );
-  const usage = stack.use(new UsageStreams({ clock, measure: () => measure({ runtime, clock }) }));
-  stack.use(
-    port.answer("usage.stream", async ({ stream }) => {
-      usage.take(stream);
-      return undefined;
-    }),
-  );
-  stack.use(
-    port.answer("image.stream", async ({ stream }) => {
-      images.takeJob(stream);
-      return undefined;
-    }),
-  );
+  serveStreams(stack, deps, { pods, statics, images });
   stack.use(port.answer("usage.measure", () => measure({ runtime, clock })));
   stack.use(port.answer("volume.remove", ({ volume }) => pods.removeVolume(volume)));
   stack.use(port.on("pod.changed", (change) => (statics.takes(change) ? undefined : pods.changed(change))));
@@ -72,7 +59,47 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   pods.relist();
   images.start();
   if (deps.onHealth) stack.use(deps.onHealth("edged", () => stallOf(pods, evictor)));
-  return running("edged", stack.move());
+  const shutDown = shutterOf(config, { ...deps, agent, pods });
+  return { ...running("edged", stack.move()), shutDown };
+}
+
+function shutterOf(
+  { shutdown }: EdgedSettings,
+  { agent, pods, clock, log }: EdgedDeps & Pick<Parts, "agent" | "pods">,
+): Edged["shutDown"] {
+  return async () => {
+    const ended = shutDownPods(shutdown, { clock, log, pods: () => pods.active() });
+    await Promise.all([agent.shutDown(), ended]);
+  };
+}
+
+/** Hands streams that the cloud or this node opens to who serves them. */
+function serveStreams(
+  stack: AsyncDisposableStack,
+  deps: EdgedDeps,
+  parts: Pick<Parts, "pods" | "statics" | "images">,
+): void {
+  const { port, runtime, clock } = deps;
+  const streams = stack.use(new PodStreams({ runtime, clock, findPod: viewOf(parts) }));
+  stack.use(
+    port.answer("pod.stream", async ({ stream }) => {
+      streams.take(stream);
+      return undefined;
+    }),
+  );
+  const usage = stack.use(new UsageStreams({ clock, measure: () => measure({ runtime, clock }) }));
+  stack.use(
+    port.answer("usage.stream", async ({ stream }) => {
+      usage.take(stream);
+      return undefined;
+    }),
+  );
+  stack.use(
+    port.answer("image.stream", async ({ stream }) => {
+      parts.images.takeJob(stream);
+      return undefined;
+    }),
+  );
 }
 
 /** Every call of the engine has a deadline far below, and an eviction takes a minute or two. */

@@ -12,6 +12,7 @@ import { EventRecorder } from "#edge/edged/events";
 import { checkItem, NodeImages, type ImagesConfig } from "#edge/edged/images";
 import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
+import type { ShutdownConfig } from "#edge/edged/node/shutdown";
 import { measure, measureStorage, readNodeUsage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
 import { StaticPods, type StaticPodsDeps } from "#edge/edged/static-pods";
@@ -27,6 +28,7 @@ export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
   readonly images: ImagesConfig;
   /** Where static pods are; undefined: there are none. */
   readonly staticPodPath: string | undefined;
+  readonly shutdown: ShutdownConfig;
   readonly eviction: EvictionConfig;
   /** What pods may not use: quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];

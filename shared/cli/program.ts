@@ -52,6 +52,8 @@ export interface Program<Config extends BaseConfig> extends Grammar {
   /** What nobody else may read: found exposed at the start, it is taken from others. */
   readonly privatePlaces?: (config: Config) => PrivatePlaces;
   readonly start: (config: Config, deps: ProcessDeps) => Promise<Running>;
+  /** How much longer than usual it may take to stop, milliseconds. */
+  readonly longerStopMs?: (config: Config) => number;
   readonly check: (config: Config, clock: Clock) => AsyncIterable<Finding>;
   /** Further commands by name, each with its grammar; `run` returns the exit code and throws as `start` does. */
   readonly operations?: Readonly<Record<string, Operation<Config>>>;
@@ -241,7 +243,8 @@ async function runUntilStopped<Config extends BaseConfig>(service: Service<Confi
   const health = new HealthChecks();
   using manager = new ServiceManager(host.manager, { clock: host.clock, log, pid: host.pid, health });
   void service.stopping.then(() => manager.stopping());
-  void service.stopping.then(() => limitDrain(host, log));
+  const limitMs = drainLimitMs + (program.longerStopMs?.(config) ?? 0);
+  void service.stopping.then(() => limitDrain(host, log, limitMs));
   const started = await startOrExplain(service, {
     clock: host.clock,
     log,
@@ -263,16 +266,16 @@ async function runUntilStopped<Config extends BaseConfig>(service: Service<Confi
   log.info("running", { program: program.program, dataDir: config.dataDir });
   const ended = await Promise.race([service.stopping.then(() => undefined), started.done.catch(asFailure)]);
   if (ended) log.error("stopping because of a failure", { error: ended.error });
-  using _limit = limitDrain(host, log);
+  using _limit = limitDrain(host, log, limitMs);
   await started[Symbol.asyncDispose]();
   log.info("stopped", { program: program.program });
   return ended ? 1 : 0;
 }
 
 /** A drain that hangs, be it of something half started, ends the process all the same. */
-function limitDrain(host: Host, log: Logger): Disposable {
-  return host.clock.after(drainLimitMs, () => {
-    log.error("graceful shutdown timed out", { limitMs: drainLimitMs });
+function limitDrain(host: Host, log: Logger, limitMs: number): Disposable {
+  return host.clock.after(limitMs, () => {
+    log.error("graceful shutdown timed out", { limitMs });
     host.exit(1);
   });
 }

@@ -153,6 +153,16 @@ export const edgedSection = section("Pods on this node.", {
     -1,
     [-1, 4_194_304],
   ),
+  "shutdown-grace-period": whole(
+    "Time for pods to end when the machine shuts down, seconds. 0: they are left to the container engine.",
+    0,
+    [0, 3600],
+  ),
+  "shutdown-grace-period-critical-pods": whole(
+    "The part of shutdown-grace-period for critical pods, which end after the others, seconds.",
+    0,
+    [0, 3600],
+  ),
   "eviction-hard": thresholds(
     "Eviction thresholds: what the node keeps free. Below one of them a pod is ended at once. What is not named keeps its default, 0% is none.",
     defaultHardEviction,
@@ -234,6 +244,7 @@ export interface EdgedConfig {
   readonly podPidsLimit: number | undefined;
   /** undefined: there are none */
   readonly staticPodPath: string | undefined;
+  readonly shutdown: { readonly graceSeconds: number; readonly criticalSeconds: number };
   readonly eviction: EvictionConfig;
   /** Sums of what is reserved, quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
@@ -288,6 +299,10 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     version: orNothing(edged.version),
     podPidsLimit: edged["pod-pids-limit"] > 0 ? edged["pod-pids-limit"] : undefined,
     staticPodPath: orNothing(edged["static-pod-path"]),
+    shutdown: {
+      graceSeconds: edged["shutdown-grace-period"],
+      criticalSeconds: edged["shutdown-grace-period-critical-pods"],
+    },
     eviction: toEviction(edged),
     reserved: [edged["system-reserved"], edged["kube-reserved"]],
   };

@@ -68,6 +68,8 @@ const edgeRows: readonly Row[] = [
   [`${kubelet}.clusterDomain`, "edged.cluster-domain"],
   [`${kubelet}.allowedUnsafeSysctls`, "edged.allowed-unsafe-sysctls"],
   [`${kubelet}.staticPodPath`, "edged.static-pod-path"],
+  [`${kubelet}.shutdownGracePeriod`, "edged.shutdown-grace-period", toSeconds],
+  [`${kubelet}.shutdownGracePeriodCriticalPods`, "edged.shutdown-grace-period-critical-pods", toSeconds],
   [`${kubelet}.podPidsLimit`, "edged.pod-pids-limit"],
   [`${kubelet}.evictionHard`, "edged.eviction-hard"],
   [`${kubelet}.evictionSoft`, "edged.eviction-soft"],

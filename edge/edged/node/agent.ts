@@ -47,6 +47,8 @@ export interface NodeAgentDeps {
 
 /** kubelet: nodeStatusReportFrequency. Between them an unchanged status is not sent: the link may cost money. */
 const fullReportMs = 300_000;
+/** As kubelet reports it. */
+const shuttingDown = { reason: "KubeletNotReady", message: "node is shutting down" };
 /** Several attempts fit into one lease. */
 const requestTimeoutMs = 10_000;
 const retryMs = 2000;
@@ -74,6 +76,7 @@ export class NodeAgent implements AsyncDisposable {
   #engineVersion = "unknown";
   #images: readonly Image[] = [];
   #engineProblem: NodeInput["engineProblem"];
+  #isShuttingDown = false;
   #dirty = false;
   #running: Promise<void> | undefined;
   #timer: Disposable | undefined;
@@ -96,6 +99,13 @@ export class NodeAgent implements AsyncDisposable {
       this.#lease.expire();
     }
     this.wake();
+  }
+
+  /** The machine shuts down: the Node is not ready from now on. @returns resolves once that was reported, or cannot be */
+  async shutDown(): Promise<void> {
+    this.#isShuttingDown = true;
+    this.wake();
+    await this.#running;
   }
 
   /** Reads the state of the machine and reports what changed. */
@@ -176,7 +186,7 @@ export class NodeAgent implements AsyncDisposable {
       machine: this.#deps.machine,
       resources: this.#deps.resources(),
       pressures: this.#deps.pressures(),
-      engineProblem: this.#engineProblem,
+      engineProblem: this.#isShuttingDown ? shuttingDown : this.#engineProblem,
       cloudDatabase: this.#cloudDatabase,
       engineVersion: this.#engineVersion,
       kubeletVersion: version,

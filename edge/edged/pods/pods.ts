@@ -60,7 +60,7 @@ export interface PodsDeps {
 }
 
 /** A pod that runs here, as far as those see it that may have to end it. */
-export type ActivePod = Pick<PodWorker, "pod" | "containers" | "podDir" | "end">;
+export type ActivePod = Pick<PodWorker, "pod" | "containers" | "podDir" | "end" | "suspend">;
 
 /** A deletion is repeated within minutes; more pods than these (a node runs 110) are not deleted in that time. */
 const mostRemembered = 200;

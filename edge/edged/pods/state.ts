@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "#shared/clock";
 import { objectKey, type Container, type Pod } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
@@ -79,4 +80,21 @@ export class PodState {
   findSpec(name: string): Container | undefined {
     return this.specs().find((one) => one.name === name);
   }
+}
+
+/** kubelet's reason of a pod that was ended because the node runs short of something. */
+export const evictedReason = "Evicted";
+
+/** A pod is admitted once, and does not run again when it has ended, also when nothing of it is left. */
+export type Stage = "new" | "admitted" | "over";
+
+/** By what is known of it at the start. */
+export function stageOf({ status }: Pod): Stage {
+  if (status?.phase === "Succeeded" || status?.phase === "Failed") return "over";
+  return status?.startTime === undefined ? "new" : "admitted";
+}
+
+/** Whether labels and annotations are the same. */
+export function hasSameMarks({ metadata: next }: Pod, { metadata: last }: Pod): boolean {
+  return isDeepStrictEqual([next.labels, next.annotations], [last.labels, last.annotations]);
 }

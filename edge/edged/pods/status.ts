@@ -41,6 +41,8 @@ export interface PodEnding {
   readonly graceSeconds: number;
   /** Whether the pod is disrupted: it would run on elsewhere (the condition DisruptionTarget). */
   readonly isDisruption: boolean;
+  /** Its containers and volumes stay, for their logs. */
+  readonly keepsFiles?: boolean;
 }
 
 /** The status of a pod as kubelet reports it (kubelet_pods.go). Equal inputs give equal statuses: transition times are kept. */

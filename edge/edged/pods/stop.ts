@@ -58,6 +58,14 @@ export class PodStopper {
     }
   }
 
+  /** What runs of the pod, its sandbox last. */
+  async stopAll(why: Why): Promise<void> {
+    const running = this.#state.containers.all.filter((one) => one.phase === "running");
+    const isSandbox = ({ identity }: ContainerDetails): boolean => identity.role === "sandbox";
+    await Promise.all(running.filter((one) => !isSandbox(one)).map((one) => this.stop(one, why)));
+    await Promise.all(running.filter(isSandbox).map((one) => this.stop(one, why)));
+  }
+
   /** @returns the Event of a postStart hook that failed; its container was stopped */
   async runPostStart(id: string, container: Container): Promise<PodEvent | undefined> {
     return runPostStart(id, this.#tools(container, this.#graceSeconds));

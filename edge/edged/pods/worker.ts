@@ -1,10 +1,9 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { UnavailableError } from "#shared/errors";
 import type { Pod, PodStatus } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
-import { historyOf, planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
+import { earlierRuns, planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
 import { PodVolumes, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
 import type { ContainerDetails } from "#edge/runtime";
@@ -12,7 +11,7 @@ import type { Refusal } from "#edge/edged/pods/admission";
 import { unhealthyEvent } from "./events.ts";
 import { PodReporter, type PodReporterDeps } from "./reporter.ts";
 import { doubtsVolumes, PodStarter, type StartDeps } from "./start.ts";
-import { PodState } from "./state.ts";
+import { evictedReason, hasSameMarks, PodState, stageOf, type Stage } from "./state.ts";
 import type { PodEnding } from "./status.ts";
 import { PodStopper } from "./stop.ts";
 
@@ -33,21 +32,6 @@ const retryMs = 5000;
 const mostTurns = 30;
 const pauseMs = 1000;
 
-/** kubelet's reason of a pod that was ended because the node runs short of something. */
-const evicted = "Evicted";
-
-/** A pod is admitted once, and does not run again when it has ended, also when nothing of it is left. */
-type Stage = "new" | "admitted" | "over";
-
-function stageOf({ status }: Pod): Stage {
-  if (status?.phase === "Succeeded" || status?.phase === "Failed") return "over";
-  return status?.startTime === undefined ? "new" : "admitted";
-}
-
-function hasSameMarks({ metadata: next }: Pod, { metadata: last }: Pod): boolean {
-  return isDeepStrictEqual([next.labels, next.annotations], [last.labels, last.annotations]);
-}
-
 /**
  * Brings one pod to its desired state, one step at a time: observe, plan, act, until there is nothing to do. As kubelet's
  * pod_workers: only the latest pod counts, no two steps of a pod run at once, a pod whose termination has begun cannot be
@@ -67,6 +51,8 @@ export class PodWorker implements AsyncDisposable {
   /** The same when this node ends the pod and its object stays. */
   readonly #interrupt = new AbortController();
   #ended: PromiseWithResolvers<void> | undefined;
+  #keepsFiles = false;
+  #suspended: PromiseWithResolvers<void> | undefined;
   /** Nothing of it is left. */
   #isEnded = false;
   /** Of a pod that this node ended: made while its containers were there. */
@@ -145,12 +131,26 @@ export class PodWorker implements AsyncDisposable {
   end(ending: PodEnding): Promise<void> {
     if (this.#ended) return this.#ended.promise;
     this.#ended = Promise.withResolvers<void>();
+    this.#keepsFiles = ending.keepsFiles ?? false;
     this.#stage = "over";
     this.#reporter.end(ending);
     this.#stopper.capGrace(ending.graceSeconds);
     this.#interrupt.abort();
     this.wake();
     return this.#ended.promise;
+  }
+
+  /**
+   * Stops its containers and starts none any more, because the machine shuts down: the pod runs again under the next edgecore.
+   * @returns resolves when none runs, or edged is disposed
+   */
+  suspend(graceSeconds: number): Promise<void> {
+    if (this.#suspended) return this.#suspended.promise;
+    this.#suspended = Promise.withResolvers<void>();
+    this.#stopper.capGrace(graceSeconds);
+    this.#interrupt.abort();
+    this.wake();
+    return this.#suspended.promise;
   }
 
   /**
@@ -166,12 +166,7 @@ export class PodWorker implements AsyncDisposable {
       this.#stage = "over";
       return this.#removeRest();
     }
-    const isLatest = (one: ContainerDetails): boolean => historyOf(all, one.identity.container)[0] === one;
-    const old = all.filter((one) => one.phase === "exited" && !isLatest(one));
-    // The last run of a container may be in an old sandbox, and goes with it.
-    const isKept = ({ id }: ContainerDetails): boolean =>
-      all.some((one) => one.identity.sandboxId === id && isLatest(one));
-    await this.#state.containers.removeAll(old.filter((one) => !isKept(one)));
+    await this.#state.containers.removeAll(earlierRuns(all));
   }
 
   /** The desired pod; undefined when it is to be removed. */
@@ -221,6 +216,7 @@ export class PodWorker implements AsyncDisposable {
     this.#volumes[Symbol.dispose]();
     await this.#running;
     this.#ended?.resolve();
+    this.#suspended?.resolve();
   }
 
   async #loop(): Promise<void> {
@@ -247,10 +243,16 @@ export class PodWorker implements AsyncDisposable {
 
   async #sync(): Promise<void> {
     if (this.#ending.signal.aborted) return this.#terminate();
-    const { containers, memory } = this.#state;
+    if (this.#suspended) return this.#halt();
     if (this.#stage === "new") await this.#enter();
     if (this.#stage === "over") return this.#stopRest();
     if (this.#stopped()) return;
+    return this.#run();
+  }
+
+  /** Step by step, until there is nothing to do. */
+  async #run(): Promise<void> {
+    const { containers, memory } = this.#state;
     await this.#observe();
     const inUse = containers.all.some((one) => one.phase === "running");
     if (inUse) await this.#volumes.refresh(this.#state.pod, this.#state.facts());
@@ -281,28 +283,28 @@ export class PodWorker implements AsyncDisposable {
     await this.#reporter.reject(refusal);
   }
 
+  async #halt(): Promise<void> {
+    await this.#observe();
+    await this.#stopper.stopAll("ended");
+    await this.#observe();
+    await this.#reporter.publish("running");
+    this.#suspended?.resolve();
+  }
+
   /** What still runs of a pod that has ended, or was refused. */
   async #stopRest(): Promise<void> {
     await this.#observe();
     const isEnding = this.#ended !== undefined && !this.#isEnded;
     if (isEnding) await this.#reporter.publish("running");
-    await this.#stopAll(isEnding ? "ended" : "finished");
-    if (!isEnding && this.status?.reason !== evicted) return;
+    await this.#stopper.stopAll(isEnding ? "ended" : "finished");
+    if (!isEnding && this.status?.reason !== evictedReason) return;
     await this.#observe();
     if (isEnding) this.#lastStatus ??= this.#reporter.compose("ended");
-    await this.#removeRest();
+    if (!this.#keepsFiles) await this.#removeRest();
     this.#isEnded = true;
     // What it kept is free then, also for who stores this.
     if (this.#lastStatus) await this.#reporter.send(this.#lastStatus);
     this.#ended?.resolve();
-  }
-
-  async #stopAll(why: "deleted" | "ended" | "finished"): Promise<void> {
-    const running = this.#state.containers.all.filter((one) => one.phase === "running");
-    const sandboxes = running.filter((one) => one.identity.role === "sandbox");
-    const mains = running.filter((one) => one.identity.role !== "sandbox");
-    for (const targets of [mains, sandboxes])
-      await Promise.all(targets.map((target) => this.#stopper.stop(target, why)));
   }
 
   /** Its files were the reason, or may be needed by others: kubelet removes those of an evicted pod at once. */
@@ -371,7 +373,7 @@ export class PodWorker implements AsyncDisposable {
     const { podDir, clock } = this.#deps;
     const { containers } = this.#state;
     await this.#observe();
-    await this.#stopAll("deleted");
+    await this.#stopper.stopAll("deleted");
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
     await containers.removeAll(containers.all);
@@ -382,6 +384,7 @@ export class PodWorker implements AsyncDisposable {
     this.#prober[Symbol.dispose]();
     this.#volumes[Symbol.dispose]();
     this.#ended?.resolve();
+    this.#suspended?.resolve();
   }
 
   #wakeAt(...times: (number | undefined)[]): void {

@@ -5,13 +5,12 @@ import {
   podRequests,
   podTokenRequests,
 } from "#edge/edge-hub/codec";
-import { startEdged, type EdgedDeps, type EdgedSettings } from "#edge/edged";
+import { startEdged, type Edged, type EdgedDeps, type EdgedSettings } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { EvictionConfig } from "#shared/config";
 import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
-import type { Running } from "#shared/lifecycle";
 import type { EdgeCatalog, PodName, PodVerdict } from "#shared/topics";
 import { responseTo, type NewMessage, type WireMessage } from "#shared/wire";
 import { overTheWire } from "./over-the-wire.ts";
@@ -61,7 +60,7 @@ export class EdgedHarness implements AsyncDisposable {
     | "cloud.lease"
   >("rest");
   readonly #waiting = new Set<() => void>();
-  #edged: Running | undefined;
+  #edged: Edged | undefined;
 
   constructor() {
     const stamp = { id: () => "id", nowMs: () => 0 };
@@ -133,6 +132,7 @@ export class EdgedHarness implements AsyncDisposable {
       },
       podPidsLimit: undefined,
       staticPodPath: undefined,
+      shutdown: { graceSeconds: 0, criticalSeconds: 0 },
       relistMs: 1000,
       ...config,
     };
@@ -143,6 +143,10 @@ export class EdgedHarness implements AsyncDisposable {
       log: this.log,
       readLoad,
     });
+  }
+
+  async shutDown(): Promise<void> {
+    await this.#edged?.shutDown();
   }
 
   async stop(): Promise<void> {

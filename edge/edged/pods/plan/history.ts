@@ -13,6 +13,15 @@ export function historyOf(containers: readonly ContainerDetails[], name: string)
   return instances.sort((a, b) => b.identity.attempt - a.identity.attempt);
 }
 
+/** Runs that have ended and were followed by another, except for sandboxes that last runs would go with. */
+export function earlierRuns(containers: readonly ContainerDetails[]): ContainerDetails[] {
+  const isLatest = (one: ContainerDetails): boolean =>
+    historyOf(containers, one.identity.container)[0] === one;
+  const isKept = ({ id }: ContainerDetails): boolean =>
+    containers.some((one) => one.identity.sandboxId === id && isLatest(one));
+  return containers.filter((one) => one.phase === "exited" && !isLatest(one) && !isKept(one));
+}
+
 /** The sandbox that runs; undefined when the pod needs another. */
 export function currentSandbox(containers: readonly ContainerDetails[]): ContainerDetails | undefined {
   return historyOf(containers, sandboxName).find((one) => one.phase === "running");

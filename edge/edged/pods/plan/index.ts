@@ -1,5 +1,13 @@
 export { restartAtMs } from "./crash-backoff.ts";
-export { currentSandbox, historyOf, initsDone, mayRestart, sandboxName, type Role } from "./history.ts";
+export {
+  currentSandbox,
+  earlierRuns,
+  historyOf,
+  initsDone,
+  mayRestart,
+  sandboxName,
+  type Role,
+} from "./history.ts";
 export { PodMemory, type PlanMemory, type StartFailure } from "./memory.ts";
 export { oomScoreAdj } from "./oom-score.ts";
 export { planPod, type Action, type PodOutcome, type Plan, type StopReason } from "./plan.ts";

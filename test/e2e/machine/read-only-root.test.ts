@@ -65,7 +65,7 @@ service-bus: { port: 0 }
 meta-server: { port: 0 }
 `,
     );
-    const program = [process.execPath, join(import.meta.dir, "../../edge/main.ts"), "--config", config];
+    const program = [process.execPath, join(import.meta.dir, "../../../edge/main.ts"), "--config", config];
     const words = ["unshare", "-m", "sh", "-c", script, "sh", data, ...program];
     const child = Bun.spawn(words, { stdin: "ignore", stdout: "ignore", stderr: "pipe", cwd: "/" });
     const log = new Response(child.stderr).text();
