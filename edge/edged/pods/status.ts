@@ -199,8 +199,14 @@ function phaseOf(input: StatusInput, inits: ContainerStatus[], mains: ContainerS
   const { pod, containers, memory, outcome } = input;
   if (outcome === "deadline" || outcome === "ended") return "Failed";
   if (outcome === "running" && !initsDone(pod, containers, memory.started)) return "Pending";
+  // How one ends that goes on beside the others says nothing about the pod.
+  const sidecars = (pod.spec.initContainers ?? []).filter((one) => one.restartPolicy === "Always");
   const failedInit =
-    outcome === "finished" && inits.some((one) => (one.state?.terminated?.exitCode ?? 0) !== 0);
+    outcome === "finished" &&
+    inits.some(
+      ({ name, state }) =>
+        (state?.terminated?.exitCode ?? 0) !== 0 && sidecars.every((one) => one.name !== name),
+    );
   if (failedInit) return "Failed";
   if (mains.some((one) => one.state?.waiting && !one.lastState?.terminated)) return "Pending";
   if (mains.some((one) => one.state?.running)) return "Running";

@@ -41,15 +41,19 @@ export function planPod(input: PlanInput): Plan {
   const { pod, containers, nowMs } = input;
   const deadlineMs = deadlineOf(input);
   if (deadlineMs !== undefined && nowMs >= deadlineMs) {
-    const running = containers.filter((one) => one.phase === "running");
-    const actions = running.map((target): Action => ({ kind: "stop", target, why: "deadline" }));
+    const actions = stopOrder(pod, containers).map((target): Action => ({
+      kind: "stop",
+      target,
+      why: "deadline",
+    }));
     return { outcome: "deadline", actions, wakeAtMs: undefined };
   }
   if (isFinished(pod, containers)) {
-    const left = ["ephemeral", "sandbox"].flatMap((role) =>
-      containers.filter((one) => one.identity.role === role && one.phase === "running"),
-    );
-    const actions = left.map((target): Action => ({ kind: "stop", target, why: "finished" }));
+    const actions = stopOrder(pod, containers).map((target): Action => ({
+      kind: "stop",
+      target,
+      why: "finished",
+    }));
     return { outcome: "finished", actions, wakeAtMs: undefined };
   }
   const actions = [...planSandbox(input), ...planEphemeral(input), ...planContainers(input)];
@@ -72,6 +76,21 @@ function isFinished(pod: Pod, containers: readonly ContainerDetails[]): boolean 
     const [latest] = historyOf(containers, container.name);
     return latest?.phase === "exited" && !mayRestart(pod, latest);
   });
+}
+
+/**
+ * What runs of a pod that is over, in the order in which it ends: as kubelet, init containers that go on beside the others after
+ * these, the last one first. With the sandbox engines of the CRI end at once what is in it.
+ */
+function stopOrder(pod: Pod, containers: readonly ContainerDetails[]): ContainerDetails[] {
+  const inits = (pod.spec.initContainers ?? []).map(({ name }) => name);
+  const running = containers.filter((one) => one.phase === "running");
+  const of = (role: ContainerDetails["identity"]["role"]): ContainerDetails[] =>
+    running.filter(({ identity }) => identity.role === role);
+  const sidecars = of("init").toSorted(
+    (a, b) => inits.indexOf(b.identity.container) - inits.indexOf(a.identity.container),
+  );
+  return [...of("container"), ...of("ephemeral"), ...sidecars, ...of("sandbox")];
 }
 
 /** Without a running sandbox containers have no network: they are stopped, and the pod gets a new sandbox. */

@@ -119,6 +119,18 @@ test.each<[string, Pod, ContainerDetails[], string[]]>([
     ["finished", "stop s0 finished"],
   ],
   [
+    "ends what goes on beside the others once these have ended, the last one first, and the sandbox at the end",
+    pod({
+      restartPolicy: "Never",
+      initContainers: [
+        { ...init, name: "init-a", restartPolicy: "Always" },
+        { ...init, name: "init-b", restartPolicy: "Always" },
+      ],
+    }),
+    [made("POD"), made("init-a"), made("init-b"), made("web", { ...ended, exitCode: 0 })],
+    ["finished", "stop init-b0 finished", "stop init-a0 finished", "stop s0 finished"],
+  ],
+  [
     "replaces a dead sandbox and what lost its network",
     pod(),
     [made("POD", ended), made("web")],
@@ -183,7 +195,7 @@ test.each<[string, Pod, ContainerDetails[], string[]]>([
     "ends a pod past its deadline",
     pod({ activeDeadlineSeconds: 1 }),
     [made("POD"), made("web")],
-    ["deadline", "stop s0 deadline", "stop web0 deadline"],
+    ["deadline", "stop web0 deadline", "stop s0 deadline"],
   ],
   [
     "keeps one dead predecessor",
