@@ -73,7 +73,7 @@ export {
   type PodReference,
   type PodReferenceKind,
 } from "./pod-references.ts";
-export { findPodFault } from "./pod-shape.ts";
+export { findPodFault, withoutNulls } from "./pod-shape.ts";
 export {
   compareQuantities,
   formatQuantity,

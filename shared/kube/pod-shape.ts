@@ -4,7 +4,7 @@ import { isRecord } from "#shared/json";
  * What a field has to be where it is given: a basic type, a list of some shape, a map of texts, or an object whose known
  * fields have shapes. Fields that are absent, null or unknown are left to their readers.
  */
-type Shape = "text" | "number" | "flag" | "text or number" | "texts" | List | Fields;
+type Shape = "text" | "number" | "flag" | "text or number" | "texts" | "quantities" | List | Fields;
 
 class List {
   readonly items: Shape;
@@ -53,7 +53,7 @@ const sharedSecurity: Fields = {
   seccompProfile: profile,
   appArmorProfile: profile,
 };
-const quantities: Fields = { limits: {}, requests: {} };
+const quantities: Fields = { limits: "quantities", requests: "quantities" };
 
 const container: Fields = {
   name: "text",
@@ -139,6 +139,7 @@ const pod: Fields = {
     hostAliases: list({ ip: "text", hostnames: texts }),
     serviceAccountName: "text",
     imagePullSecrets: list({ name: "text" }),
+    overhead: "quantities",
     containers: list(container),
     initContainers: list(container),
     ephemeralContainers: list({ ...container, targetContainerName: "text" }),
@@ -165,6 +166,15 @@ const pod: Fields = {
  */
 export function findPodFault(object: unknown): string | undefined {
   return isRecord(object) ? findFault(object, pod, "") : "expected an object";
+}
+
+/** The same without fields that are null: Kubernetes takes them as absent, and so may all who read the pod. */
+export function withoutNulls<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(withoutNulls) as T;
+  if (!isRecord(value)) return value;
+  const given = Object.entries(value).filter(([, inner]) => inner !== null);
+  // The fields are those of T, apart from null, which no type of a pod has.
+  return Object.fromEntries(given.map(([field, inner]) => [field, withoutNulls(inner)])) as T;
 }
 
 function findFault(value: unknown, shape: Shape, path: string): string | undefined {
@@ -197,6 +207,7 @@ const names = {
   flag: "true or false",
   "text or number": "a string or a number",
   texts: "an object of strings",
+  quantities: "an object of quantities",
 } as const;
 
 function isOf(value: unknown, kind: keyof typeof names): boolean {
@@ -209,6 +220,8 @@ function isOf(value: unknown, kind: keyof typeof names): boolean {
       return typeof value === "boolean";
     case "text or number":
       return typeof value === "string" || typeof value === "number";
+    case "quantities":
+      return isRecord(value) && Object.values(value).every((one) => isOf(one, "text or number"));
     case "texts":
       return isRecord(value) && Object.values(value).every((one) => typeof one === "string");
   }

@@ -1,4 +1,4 @@
-import { AppError, asError } from "#shared/errors";
+import { AppError, asError, describeError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
 import type { PodEvent } from "#edge/edged/events";
 import { VolumeError } from "#edge/edged/volumes";
@@ -38,6 +38,11 @@ export function crashEvent(pod: Pod, container: Container): PodEvent {
 export function unhealthyEvent(kind: string, output: string): PodEvent {
   const message = `${kind.slice(0, 1).toUpperCase()}${kind.slice(1)} probe failed: ${output}`;
   return { type: "Warning", reason: "Unhealthy", message };
+}
+
+/** kubelet: FailedSync. */
+export function syncEvent(error: unknown): PodEvent {
+  return { type: "Warning", reason: "FailedSync", message: `Error syncing pod: ${describeError(error)}` };
 }
 
 /** kubelet: BackOffPullImage. */

@@ -2,7 +2,16 @@ import { join } from "node:path";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import { asApiPod, objectKey, type KubeObject, type Pod, type PodStatus } from "#shared/kube";
+import { recordOf } from "#shared/json";
+import {
+  asApiPod,
+  objectKey,
+  type KubeObject,
+  type ObjectMeta,
+  type Pod,
+  type PodStatus,
+  withoutNulls,
+} from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
 import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
@@ -123,7 +132,7 @@ export class Pods implements AsyncDisposable {
   load(pods: readonly Pod[]): void {
     // In the order in which they were made, as kubelet admits them.
     for (const pod of pods.toSorted(byAge))
-      if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(asApiPod(pod));
+      if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(pod);
     this.#loaded = true;
   }
 
@@ -136,7 +145,7 @@ export class Pods implements AsyncDisposable {
       if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
     }
     if (pod && this.#isRemoved(pod)) return this.#confirmRemoval(pod);
-    if (pod) this.#submit(asApiPod(pod));
+    if (pod) this.#submit(asApiPod(withoutNulls(pod)));
     return undefined;
   }
 
@@ -209,7 +218,7 @@ export class Pods implements AsyncDisposable {
   /** One unusable pod must not keep the node from starting. */
   #trySubmit(pod: Pod): void {
     try {
-      this.#submit(pod);
+      this.#submit(asApiPod(withoutNulls(pod)));
     } catch (error) {
       this.#deps.log.error("cannot use stored pod", { pod: pod.metadata.name, error });
     }
@@ -219,14 +228,31 @@ export class Pods implements AsyncDisposable {
     if (this.#closed) return;
     const fault = findUnusable(pod);
     const { uid } = pod.metadata;
-    if (fault !== undefined || uid === undefined) {
-      const { namespace, name } = pod.metadata;
-      this.#deps.log.warn("pod rejected", { pod: `${namespace}/${name}`, reason: fault });
-      return;
-    }
+    if (fault !== undefined || uid === undefined) return this.#reject(pod, fault ?? "metadata.uid: missing");
     const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid));
     this.#workers.set(uid, worker);
     worker.submit(pod);
+  }
+
+  /** kubelet: FailedValidation. What runs of an earlier version of the pod goes on, until the pod is deleted. */
+  #reject({ metadata }: Pod, fault: string): void {
+    const { log, recorder } = this.#deps;
+    const pod = `${metadata.namespace}/${metadata.name}`;
+    log.warn("pod rejected", { pod, reason: fault });
+    if (!isNamed(metadata)) return;
+    const worker = this.#workers.get(metadata.uid);
+    if (metadata.deletionTimestamp === undefined || metadata.deletionTimestamp === null) {
+      const message = `Error validating pod ${pod}: ${fault}`;
+      recorder.record(
+        { metadata, spec: { containers: [] } },
+        { type: "Warning", reason: "FailedValidation", message },
+      );
+    } else if (worker)
+      worker.submit({ ...worker.pod, metadata: { ...worker.pod.metadata, ...deletionOf(metadata) } });
+    else
+      this.#confirmRemoval({ metadata, spec: { containers: [] } }).catch((error: unknown) => {
+        log.warn("cannot confirm the removal of a rejected pod", { pod, error });
+      });
   }
 
   #workerDeps(uid: string): PodWorkerDeps {
@@ -328,6 +354,22 @@ export class Pods implements AsyncDisposable {
     this.#seen = now;
     if (this.#loaded) this.#deps.onListed(list);
   }
+}
+
+/** Whether an Event, and an answer to the cloud, can name it. */
+function isNamed(metadata: unknown): metadata is ObjectMeta & { readonly uid: string } {
+  const { name, namespace, uid } = recordOf(metadata);
+  return [name, namespace, uid].every((text) => typeof text === "string" && text !== "");
+}
+
+function deletionOf({
+  deletionTimestamp,
+  deletionGracePeriodSeconds: seconds,
+}: ObjectMeta): Partial<ObjectMeta> {
+  return {
+    deletionTimestamp: String(deletionTimestamp),
+    ...(typeof seconds === "number" ? { deletionGracePeriodSeconds: seconds } : {}),
+  };
 }
 
 function nameOf(pod: Pod): PodName {

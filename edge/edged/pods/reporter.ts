@@ -10,7 +10,7 @@ import type { Prober } from "#edge/edged/probes";
 import { readTerminationLog, terminationLogPath } from "#edge/edged/volumes";
 import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent } from "./events.ts";
 import type { PodState } from "./state.ts";
-import { podStatus, type PodEnding } from "./status.ts";
+import { deadlineText, podStatus, type PodEnding } from "./status.ts";
 
 export interface PodReporterDeps {
   readonly clock: Clock;
@@ -40,6 +40,8 @@ export class PodReporter {
   }
 
   publish(outcome: PodOutcome): Promise<void> {
+    if (outcome === "deadline" && this.status?.reason !== deadlineText.reason)
+      this.record(undefined, { type: "Normal", ...deadlineText });
     return this.send(this.compose(outcome));
   }
 

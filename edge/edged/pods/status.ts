@@ -70,7 +70,8 @@ export function podStatus(input: StatusInput): PodStatus {
   };
 }
 
-const deadlineText = {
+/** kubelet: activeDeadlineHandler. */
+export const deadlineText = {
   reason: "DeadlineExceeded",
   message: "Pod was active on the node longer than the specified deadline",
 };

@@ -8,7 +8,7 @@ import { Prober, probeTargets } from "#edge/edged/probes";
 import { PodVolumes, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
 import type { ContainerDetails } from "#edge/runtime";
 import type { Refusal } from "#edge/edged/pods/admission";
-import { unhealthyEvent } from "./events.ts";
+import { syncEvent, unhealthyEvent } from "./events.ts";
 import { PodReporter, type PodReporterDeps } from "./reporter.ts";
 import { doubtsVolumes, PodStarter, type StartDeps } from "./start.ts";
 import { evictedReason, hasSameMarks, PodState, stageOf, type Stage } from "./state.ts";
@@ -238,6 +238,7 @@ export class PodWorker implements AsyncDisposable {
     if (this.#closed.signal.aborted || (isInterrupted && this.#dirty)) return;
     const level = error instanceof UnavailableError ? "debug" : "warn";
     this.#deps.log[level]("cannot sync pod", { pod: this.#state.key, error });
+    if (level === "warn") this.#reporter.record(undefined, syncEvent(error));
     this.#wakeAt(this.#deps.clock.nowMs() + retryMs);
   }
 

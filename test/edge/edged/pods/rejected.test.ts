@@ -1,0 +1,87 @@
+import { expect, test } from "bun:test";
+import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import type { Pod } from "#shared/kube";
+
+const deletion = { deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0 };
+
+/** As a broken peer may send it. */
+function podOf(fields: object, container: object = {}): Pod {
+  const spec = { containers: [{ name: "c", image: "web:1", ...container }], ...fields };
+  return { metadata: { name: "web", namespace: "default", uid: "uid-web" }, spec };
+}
+
+async function world() {
+  const dir = tempDir();
+  const clock = new FakeClock();
+  const runtime = new FakeRuntime(clock);
+  runtime.addImage("web:1");
+  const edge = new EdgedHarness();
+  await edge.start(runtime, clock, { dataDir: dir.path });
+  const dispose = async (): Promise<void> => {
+    await edge[Symbol.asyncDispose]();
+    dir[Symbol.dispose]();
+  };
+  return { edge, clock, runtime, [Symbol.asyncDispose]: dispose };
+}
+
+test.each<[string, Pod]>([
+  ["spec.containers[0].args: expected a list", podOf({}, { args: "x" })],
+  [
+    "spec.containers[0].resources.limits: expected an object of quantities",
+    podOf({}, { resources: { limits: { cpu: {} } } }),
+  ],
+  ["spec.hostname: expected a string", podOf({ hostname: 1 })],
+  ['a container is called "C": expected a DNS label', podOf({ initContainers: [{ name: "C" }] })],
+])("a pod that cannot be used gets one Event with %s, and is gone when it is deleted", async (fault, pod) => {
+  await using at = await world();
+  await at.edge.apply(pod);
+  await at.clock.advance(60_000);
+  expect(at.edge.events.map(({ reason, message, count }) => [reason, message, count])).toEqual([
+    ["FailedValidation", `Error validating pod default/web: ${fault}`, 1],
+  ]);
+  await at.edge.apply({ ...pod, metadata: { ...pod.metadata, ...deletion } });
+  expect([at.edge.terminated, at.edge.errors, at.runtime.specs()]).toEqual([
+    [{ namespace: "default", name: "web", uid: "uid-web" }],
+    [],
+    [],
+  ]);
+});
+
+test("a pod that runs goes on when it becomes one that cannot be used, and ends when it is deleted", async () => {
+  await using at = await world();
+  await at.edge.apply(podOf({}));
+  await at.clock.advance(1000);
+  await at.edge.apply(podOf({ volumes: {} }));
+  await at.clock.advance(1000);
+  expect([at.edge.status("uid-web")?.phase, at.edge.reasons().at(-1)]).toEqual([
+    "Running",
+    "FailedValidation",
+  ]);
+  const bad = podOf({ volumes: {} });
+  await at.edge.apply({ ...bad, metadata: { ...bad.metadata, ...deletion } });
+  await at.clock.advance(1000);
+  expect([at.edge.terminated.length, at.runtime.specs()]).toEqual([1, []]);
+});
+
+test("fields of a pod that are null count as absent", async () => {
+  await using at = await world();
+  await at.edge.apply(
+    podOf(
+      { ephemeralContainers: null, volumes: null, hostname: null },
+      { env: null, resources: { limits: { cpu: null } } },
+    ),
+  );
+  await at.clock.advance(1000);
+  expect([at.edge.status("uid-web")?.phase, at.edge.errors]).toEqual(["Running", []]);
+});
+
+test("a pod that passes its deadline gets one Event", async () => {
+  await using at = await world();
+  await at.edge.apply(podOf({ activeDeadlineSeconds: 5 }));
+  await at.clock.advance(60_000);
+  const told = at.edge.events.filter(({ reason }) => reason === "DeadlineExceeded");
+  expect([at.edge.status("uid-web")?.phase, told.map(({ count }) => count)]).toEqual(["Failed", [1]]);
+});
