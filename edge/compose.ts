@@ -6,6 +6,8 @@ import { EdgeFigures } from "#edge/figures";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
 import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
+import type { DeviceRecord } from "#edge/edged/node/device-plugins";
+import { loadPluginApi } from "#edge/runtime/device-plugins";
 import { ownerOf, type ContainerRuntime } from "#edge/runtime";
 import { openRuntime as openEngine } from "#edge/runtime/choose";
 import { openStore, type Store } from "#edge/store";
@@ -71,6 +73,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       log: log("edged"),
       nodeApi: api.address,
       onHealth: deps.onHealth,
+      devicePlugins: { api: () => loadPluginApi(clock), record: deviceRecord(store) },
     }),
   );
   const services = { port: bus.port("servicebus"), store, clock, log: log("servicebus") } as const;
@@ -80,6 +83,16 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   // First of all, while it can still be reported.
   stack.defer(() => endPods(config.edged, edged));
   return running("edgecore", stack.move(), store.damaged);
+}
+
+/** What device plugins gave to containers: a row of the database, read when edged starts. */
+function deviceRecord({ metas }: Store): DeviceRecord {
+  const type = "devicegrant";
+  const key = metas.keyOf({ type, namespace: "node", name: "devices" });
+  return {
+    read: () => metas.find(key)?.value,
+    write: (value) => metas.put({ key, type, value }),
+  };
 }
 
 /** Pods go on when edgecore alone ends. */

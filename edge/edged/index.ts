@@ -23,13 +23,15 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   await using stack = new AsyncDisposableStack();
   const { port, runtime, clock } = deps;
   const { config, pinsDir } = prepareDirs(given, deps.log);
-  const { agent, pods, unknown, evictor, images, statics } = makeParts(config, { ...deps, pinsDir });
+  const { agent, pods, unknown, evictor, images, statics, devices } = makeParts(config, { ...deps, pinsDir });
   stack.use(images);
   stack.use(unknown);
   stack.use(pods);
   stack.use(agent);
   stack.use(evictor);
   stack.use(statics);
+  stack.use(devices);
+  await devices?.start();
   // Before the pods: what the node runs short of decides which of them it takes.
   await evictor.start();
   serveStreams(stack, deps, { pods, statics, images });

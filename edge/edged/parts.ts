@@ -1,9 +1,10 @@
+import { join } from "node:path";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { EvictionConfig } from "#shared/config";
 import type { Logger } from "#shared/log";
 import type { Pod } from "#shared/kube";
-import type { EdgeCatalog, PodName } from "#shared/topics";
+import type { EdgeCatalog, PodName, PodVerdict } from "#shared/topics";
 import type { NodeApiFacts } from "#edge/edged/environment";
 import type { ContainerRuntime, FileSystemUsage } from "#edge/runtime";
 import type { Machine, MachineLoad, NodeAgentConfig, NodeResources } from "#edge/edged/node";
@@ -12,6 +13,7 @@ import { EventRecorder } from "#edge/edged/events";
 import { checkItem, NodeImages, type ImagesConfig } from "#edge/edged/images";
 import { NodeAgent, nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import { Evictor, hardBytes, type ContainerUse } from "#edge/edged/node/eviction";
+import { Devices, type DevicesDeps } from "#edge/edged/node/device-plugins";
 import type { ShutdownConfig } from "#edge/edged/node/shutdown";
 import { measure, measureStorage, readNodeUsage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
@@ -29,6 +31,8 @@ export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
   /** Where static pods are; undefined: there are none. */
   readonly staticPodPath: string | undefined;
   readonly shutdown: ShutdownConfig;
+  /** Where device plugins register; undefined: there are none. */
+  readonly devicePluginPath: string | undefined;
   readonly eviction: EvictionConfig;
   /** What pods may not use: quantities by resource. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
@@ -58,6 +62,8 @@ export interface EdgedDeps {
   readonly log: Logger;
   /** The Kubernetes API on this node, for pods. */
   readonly nodeApi?: NodeApiFacts | undefined;
+  /** Device plugins; none without them. */
+  readonly devicePlugins?: Pick<DevicesDeps, "api" | "record"> | undefined;
   /** Asked whether edged still works: what is wrong, or nothing. */
   readonly onHealth?: ((name: string, check: () => string | undefined) => Disposable) | undefined;
   /** What the machine has left; read from its kernel unless given. */
@@ -71,26 +77,27 @@ export interface Parts {
   readonly evictor: Evictor;
   readonly images: NodeImages;
   readonly statics: StaticPods;
+  readonly devices: Devices | undefined;
 }
 
 /** The parts of edged, wired to each other; nothing runs yet. */
 export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pinsDir: string }): Parts {
-  const { port, runtime, clock, log } = deps;
-  const { nodeName, dataDir } = config;
+  const { port } = deps;
+  const { nodeName } = config;
   const address = addressOf(config);
   const recorder = recorderOf(nodeName, deps);
-  const unknown = new UnknownPods({
-    runtime,
-    clock,
-    log,
-    dataDir,
-    confirm: (pod) => port.ask("pod.confirm", pod),
+  const unknown = makeUnknown(config, deps, {
     isKnown: (uid) => pods.has(uid),
     isOrphan: (uid) => statics.isOrphan(uid),
     onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
   });
   const machine = readMachine();
-  const resources = resourcesOf(config, deps, machine);
+  const base = resourcesOf(config, deps, machine);
+  const devices = makeDevices(config, deps, {
+    isActive: (uid) => pods.active().some(({ pod }) => pod.metadata.uid === uid),
+    onChange: () => agent.wake(),
+  });
+  const resources = (): NodeResources => withCounts(base, devices?.counts());
   const evictor = makeEvictor(config, deps, {
     pods: () => pods.active(),
     reclaim: async () => {
@@ -103,7 +110,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
   });
   const agent = makeAgent(config, deps, {
     machine,
-    resources: () => resources,
+    resources,
     pressures: () => evictor.pressures,
     address,
   });
@@ -116,7 +123,8 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     images,
     recorder,
     address,
-    allocatable: resources.allocatable,
+    allocatable: () => resources().allocatable,
+    devices: seamOf(devices),
     memoryBytes: machine.memoryBytes,
     pressures: () => evictor.pressures,
     findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
@@ -131,7 +139,45 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
     statusOf: (uid) => pods.statusOf(uid),
     nodeUid: () => agent.node?.metadata.uid,
   });
-  return { agent, pods, unknown, evictor, images, statics };
+  return { agent, pods, unknown, evictor, images, statics, devices };
+}
+
+function makeUnknown(
+  { dataDir }: EdgedSettings,
+  { port, runtime, clock, log }: EdgedDeps,
+  others: Pick<ConstructorParameters<typeof UnknownPods>[0], "isKnown" | "isOrphan" | "onRemoved">,
+): UnknownPods {
+  const confirm = (pod: PodName): Promise<PodVerdict> => port.ask("pod.confirm", pod);
+  return new UnknownPods({ runtime, clock, log, dataDir, confirm, ...others });
+}
+
+function makeDevices(
+  { devicePluginPath: path }: EdgedSettings,
+  { devicePlugins, log }: EdgedDeps,
+  others: Pick<DevicesDeps, "isActive" | "onChange">,
+): Devices | undefined {
+  return path === undefined || !devicePlugins
+    ? undefined
+    : new Devices({ path, log, ...devicePlugins, ...others });
+}
+
+/** Without plugins a pod needs nothing of them. */
+function seamOf(devices: Devices | undefined): ConstructorParameters<typeof Pods>[1]["devices"] {
+  return {
+    admit: async (pod) => devices?.admit(pod),
+    prepare: async (pod, container) => devices?.prepare(pod, container) ?? [],
+  };
+}
+
+/** Devices count beside what the machine has. */
+function withCounts(
+  { capacity, allocatable }: NodeResources,
+  devices: NodeResources | undefined,
+): NodeResources {
+  return {
+    capacity: { ...capacity, ...devices?.capacity },
+    allocatable: { ...allocatable, ...devices?.allocatable },
+  };
 }
 
 /** Of the interface, asked for once it is needed. */
@@ -229,7 +275,10 @@ function makeEvictor(
     },
     measureMemory: () => use(({ workingSetBytes }) => workingSetBytes),
     measureProcesses: () => use(({ processes }) => processes),
-    measureStorage: (pod, signal) => measureStorage(pod, { runtime, signal }),
+    measureStorage: ({ pod, containers }, signal) => {
+      const podDir = join(dataDir, "pods", pod.metadata.uid ?? "");
+      return measureStorage({ pod, containers, podDir }, { runtime, signal });
+    },
   });
 }
 

@@ -8,7 +8,7 @@ export type {
   RuntimeHint,
   StrayContainer,
 } from "./container-runtime.ts";
-export { withTag } from "./image-name.ts";
+export { withTag } from "./image-service.ts";
 export type {
   FileSystemUsage,
   Image,
@@ -30,6 +30,7 @@ export {
 export type {
   ContainerIdentity,
   ContainerSpec,
+  DeviceAccess,
   Dns,
   Mount,
   PodNetwork,

@@ -54,6 +54,13 @@ export interface Mount {
   readonly propagation?: "rprivate" | "rslave" | "rshared";
 }
 
+/** A device of the host in a container; `permissions` of the letters r, w and m (mknod). */
+export interface DeviceAccess {
+  readonly hostPath: string;
+  readonly containerPath: string;
+  readonly permissions: string;
+}
+
 /** A container that joins the network of the sandbox `identity.sandboxId`: CRI's ContainerConfig. */
 export interface ContainerSpec {
   readonly identity: ContainerIdentity;
@@ -76,6 +83,8 @@ export interface ContainerSpec {
   /** Whose PID namespace it uses: its own, the sandbox's, the host's, or that of another container. */
   readonly pid: "container" | "pod" | "host" | { readonly ofContainer: string };
   readonly mounts: readonly Mount[];
+  /** Devices of the host it may use. */
+  readonly devices?: readonly DeviceAccess[];
   readonly cpuShares?: number;
   readonly nanoCpus?: number;
   readonly memoryBytes?: number;

@@ -153,6 +153,10 @@ export const edgedSection = section("Pods on this node.", {
     -1,
     [-1, 4_194_304],
   ),
+  "device-plugin-path": text(
+    "Directory where device plugins register, kubelet.sock in it: /var/lib/kubelet/device-plugins for those made for kubelet. Empty: none are served.",
+    "",
+  ),
   "shutdown-grace-period": whole(
     "Time for pods to end when the machine shuts down, seconds. 0: they are left to the container engine.",
     0,
@@ -244,6 +248,8 @@ export interface EdgedConfig {
   readonly podPidsLimit: number | undefined;
   /** undefined: there are none */
   readonly staticPodPath: string | undefined;
+  /** undefined: none are served */
+  readonly devicePluginPath: string | undefined;
   readonly shutdown: { readonly graceSeconds: number; readonly criticalSeconds: number };
   readonly eviction: EvictionConfig;
   /** Sums of what is reserved, quantities by resource. */
@@ -299,6 +305,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     version: orNothing(edged.version),
     podPidsLimit: edged["pod-pids-limit"] > 0 ? edged["pod-pids-limit"] : undefined,
     staticPodPath: orNothing(edged["static-pod-path"]),
+    devicePluginPath: orNothing(edged["device-plugin-path"]),
     shutdown: {
       graceSeconds: edged["shutdown-grace-period"],
       criticalSeconds: edged["shutdown-grace-period-critical-pods"],

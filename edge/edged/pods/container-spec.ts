@@ -1,6 +1,7 @@
 import { AppError } from "#shared/errors";
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
+import type { AllocatedContainer } from "#edge/runtime/device-plugins";
 import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 import { oomScoreAdj, sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
@@ -80,6 +81,26 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     ...resourcesOf(container),
     ...limitsOf(pod, container, options.limits),
     ...securityOf(pod, container, { imageUser, node }),
+  };
+}
+
+/** With what device plugins gave it. Variables of the pod win over those of plugins, as with kubelet. */
+export function withDevices(spec: ContainerSpec, given: readonly AllocatedContainer[]): ContainerSpec {
+  if (given.length === 0) return spec;
+  const envs = given.flatMap((one) => Object.entries(one.envs).map(([name, value]) => `${name}=${value}`));
+  const mounts = given.flatMap((one) =>
+    one.mounts.map(({ hostPath, containerPath, readOnly }) => ({
+      source: hostPath,
+      target: containerPath,
+      readOnly,
+    })),
+  );
+  const devices = given.flatMap((one) => one.devices);
+  return {
+    ...spec,
+    env: [...envs, ...spec.env],
+    mounts: [...spec.mounts, ...mounts],
+    ...(devices.length > 0 && { devices }),
   };
 }
 

@@ -52,7 +52,11 @@ export interface PodsDeps {
   /** Address of the node. */
   readonly address: () => string;
   /** What pods may use of the node, as its status shows it. */
-  readonly allocatable: Readonly<Record<string, string>>;
+  readonly allocatable: () => Readonly<Record<string, string>>;
+  readonly devices: {
+    readonly admit: PodWorkerDeps["admit"];
+    readonly prepare: PodWorkerDeps["devicesOf"];
+  };
   /** Of the node. */
   readonly memoryBytes: number;
   readonly nodeApi?: NodeApiFacts | undefined;
@@ -69,7 +73,7 @@ export interface PodsDeps {
 }
 
 /** A pod that runs here, as far as those see it that may have to end it. */
-export type ActivePod = Pick<PodWorker, "pod" | "containers" | "podDir" | "end" | "suspend">;
+export type ActivePod = Pick<PodWorker, "pod" | "containers" | "end" | "suspend">;
 
 /** A deletion is repeated within minutes; more pods than these (a node runs 110) are not deleted in that time. */
 const mostRemembered = 200;
@@ -256,7 +260,7 @@ export class Pods implements AsyncDisposable {
   }
 
   #workerDeps(uid: string): PodWorkerDeps {
-    const { port, runtime, images, clock, log, recorder, pinsDir, address, allocatable, nodeApi } =
+    const { port, runtime, images, clock, log, recorder, pinsDir, address, allocatable, nodeApi, devices } =
       this.#deps;
     const { nodeName, dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
     return {
@@ -270,7 +274,7 @@ export class Pods implements AsyncDisposable {
       security: { allowedUnsafeSysctls, seccompDir: join(dataDir, "seccomp"), appArmor: hasAppArmor() },
       limits: { memoryBytes: this.#deps.memoryBytes, processes: this.#config.podPidsLimit },
       oomScores: this.#oomScores,
-      facts: () => ({ nodeName, hostIp: address(), allocatable, nodeApi }),
+      facts: () => ({ nodeName, hostIp: address(), allocatable: allocatable(), nodeApi }),
       objects: (namespace, keys) => this.#objects(namespace, keys),
       tokens: (pod) =>
         requestTokens(pod, volumeTokenRequests(pod), {
@@ -280,7 +284,8 @@ export class Pods implements AsyncDisposable {
       record: (pod, event) => recorder.record(pod, event),
       publish: this.#deps.publish,
       findNoRoom: (pod) => this.#findNoRoom(pod),
-      findMisplaced: this.#deps.findMisplaced,
+      admit: async (pod) => (await this.#deps.findMisplaced(pod)) ?? devices.admit(pod),
+      devicesOf: devices.prepare,
       onGone: (pod) => this.#removed(pod),
     };
   }
@@ -292,7 +297,7 @@ export class Pods implements AsyncDisposable {
     return roomRefusal(
       pod,
       holders.map((worker) => worker.pod),
-      this.#deps.allocatable,
+      this.#deps.allocatable(),
     );
   }
 

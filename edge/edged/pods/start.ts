@@ -9,12 +9,14 @@ import {
   containerSpec,
   hostnameOf,
   sandboxSpec,
+  withDevices,
   type ClusterDns,
   type NodeLimits,
 } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
+import type { AllocatedContainer } from "#edge/runtime/device-plugins";
 import type { PodReporter } from "./reporter.ts";
 import type { PodState } from "./state.ts";
 import type { PodStopper } from "./stop.ts";
@@ -30,6 +32,8 @@ export interface StartDeps {
   readonly security: NodeSecurity;
   readonly limits: NodeLimits;
   readonly oomScores: OomScores;
+  /** What plugins give a container; called before each start. */
+  readonly devicesOf: (pod: Pod, container: string) => Promise<readonly AllocatedContainer[]>;
   readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
 }
 
@@ -153,7 +157,7 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
     pinsDir,
   });
   const { mounts } = held;
-  const spec = containerSpec(pod, container, {
+  const plain = containerSpec(pod, container, {
     role,
     attempt,
     sandboxId: sandbox.id,
@@ -165,6 +169,8 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
     imageUser,
     limits,
   });
+  const allocated = await deps.devicesOf(pod, container.name).catch(toStartError("PreStartHookError"));
+  const spec = withDevices(plain, allocated);
   const onCreated = (): void =>
     record({ type: "Normal", reason: "Created", message: `Created container ${container.name}` });
   const id = await createAndStart(spec, deps, onCreated);

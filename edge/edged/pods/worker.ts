@@ -20,8 +20,8 @@ export interface PodWorkerDeps
   readonly facts: () => Omit<PodFacts, "podIps">;
   /** Why this node does not run a new pod, beside those that it has admitted. */
   readonly findNoRoom: (pod: Pod) => Refusal | undefined;
-  /** What the Node has against a new pod. */
-  readonly findMisplaced: (pod: Pod) => Promise<Refusal | undefined>;
+  /** What else is against a new pod; gives it its devices when nothing is. */
+  readonly admit: (pod: Pod) => Promise<Refusal | undefined>;
   /** Nothing of the pod is left on this node. */
   readonly onGone: (pod: Pod) => Promise<void>;
 }
@@ -53,7 +53,6 @@ export class PodWorker implements AsyncDisposable {
   #ended: PromiseWithResolvers<void> | undefined;
   #keepsFiles = false;
   #suspended: PromiseWithResolvers<void> | undefined;
-  /** Nothing of it is left. */
   #isEnded = false;
   /** Of a pod that this node ended: made while its containers were there. */
   #lastStatus: PodStatus | undefined;
@@ -97,21 +96,15 @@ export class PodWorker implements AsyncDisposable {
     return this.#state.pod;
   }
 
-  /** As last seen in the engine. */
   get containers(): readonly ContainerDetails[] {
     return this.#state.containers.all;
-  }
-
-  /** Where its volumes are. */
-  get podDir(): string {
-    return this.#deps.podDir;
   }
 
   get status(): PodStatus | undefined {
     return this.#reporter.status;
   }
 
-  /** Whether it takes ports and resources from pods to come; one that ends gives them up. */
+  /** Whether it takes ports and resources from pods to come. */
   get holdsRoom(): boolean {
     return this.#stage === "admitted" && this.isActive;
   }
@@ -278,7 +271,11 @@ export class PodWorker implements AsyncDisposable {
     const { pod } = this.#state;
     const noRoom = this.#deps.findNoRoom(pod);
     if (!noRoom) this.#stage = "admitted";
-    const refusal = noRoom ?? (await this.#deps.findMisplaced(pod));
+    const again = (error: unknown): never => {
+      this.#stage = "new";
+      throw error;
+    };
+    const refusal = noRoom ?? (await this.#deps.admit(pod).catch(again));
     if (!refusal || this.#stopped()) return;
     this.#stage = "over";
     await this.#reporter.reject(refusal);
@@ -394,7 +391,6 @@ export class PodWorker implements AsyncDisposable {
     const known = times.filter((ms) => ms !== undefined);
     if (known.length === 0 || this.#closed.signal.aborted) return;
     const wait = Math.max(0, Math.min(...known) - this.#deps.clock.nowMs());
-    // A timer holds 31 bits of milliseconds.
-    this.#timer = this.#deps.clock.after(Math.min(wait, 2 ** 31 - 1), () => this.wake());
+    this.#timer = this.#deps.clock.after(wait, () => this.wake());
   }
 }

@@ -95,6 +95,7 @@ export function containerConfig(spec: ContainerSpec, options: ConfigOptions): Co
     ...(workingDir !== undefined && { workingDir }),
     envs: env.map(variableOf),
     mounts: mounts.map(mountOf),
+    ...(spec.devices && { devices: [...spec.devices] }),
     labels: toLabels(identity, options),
     logPath: logPath(identity),
     stdin,

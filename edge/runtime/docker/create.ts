@@ -5,6 +5,7 @@ import {
   type ContainerIdentity,
   type ContainerSpec,
   type ContainerOwner,
+  type DeviceAccess,
   type PodNetwork,
   type PortBinding,
   type SandboxSpec,
@@ -130,8 +131,17 @@ function resourcesOf(spec: ContainerSpec): HostConfig {
     ...(spec.nanoCpus === undefined ? {} : { NanoCpus: spec.nanoCpus }),
     ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
     ...(spec.oomScoreAdj === undefined ? {} : { OomScoreAdj: spec.oomScoreAdj }),
+    ...(spec.devices ? { Devices: spec.devices.map(deviceOf) } : {}),
     ...(spec.pidsLimit === undefined ? {} : { PidsLimit: spec.pidsLimit }),
   };
+}
+
+function deviceOf({
+  hostPath,
+  containerPath,
+  permissions,
+}: DeviceAccess): NonNullable<HostConfig["Devices"]>[number] {
+  return { PathOnHost: hostPath, PathInContainer: containerPath, CgroupPermissions: permissions };
 }
 
 function securityOf(spec: ContainerSpec): HostConfig {

@@ -104,7 +104,7 @@ export class EdgedHarness implements AsyncDisposable {
     runtime: ContainerRuntime,
     clock: Clock,
     config: Partial<EdgedSettings> & { dataDir: string },
-    readLoad?: EdgedDeps["readLoad"],
+    parts: Pick<EdgedDeps, "readLoad" | "devicePlugins"> = {},
   ): Promise<void> {
     const base: EdgedSettings = {
       nodeName: "edge-1",
@@ -132,6 +132,7 @@ export class EdgedHarness implements AsyncDisposable {
       },
       podPidsLimit: undefined,
       staticPodPath: undefined,
+      devicePluginPath: undefined,
       shutdown: { graceSeconds: 0, criticalSeconds: 0 },
       relistMs: 1000,
       ...config,
@@ -141,7 +142,7 @@ export class EdgedHarness implements AsyncDisposable {
       runtime,
       clock,
       log: this.log,
-      readLoad,
+      ...parts,
     });
   }
 

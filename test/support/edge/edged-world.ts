@@ -2,7 +2,7 @@ import type { ContainerRuntime } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
-import type { EdgedSettings } from "#edge/edged";
+import type { EdgedDeps, EdgedSettings } from "#edge/edged";
 import { docker, engineSocket, removeContainers } from "#internal/test/support/machine/container-engine.ts";
 import { EdgedHarness } from "./edged-harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -15,12 +15,16 @@ export interface EdgedWorld extends AsyncDisposable {
 }
 
 /** edged on the machine's Docker engine; disposing removes every container of the owner. */
-export async function edgedWorld(owner: string, config: Partial<EdgedSettings> = {}): Promise<EdgedWorld> {
+export async function edgedWorld(
+  owner: string,
+  config: Partial<EdgedSettings> = {},
+  parts: Pick<EdgedDeps, "devicePlugins"> = {},
+): Promise<EdgedWorld> {
   const dir = tempDir("edged");
   const edge = new EdgedHarness();
   const address = `unix://${engineSocket}`;
   const runtime = await openDockerRuntime({ address, owner, clock: systemClock, log: silentLog() });
-  await edge.start(runtime, systemClock, { dataDir: dir.path, ...config });
+  await edge.start(runtime, systemClock, { dataDir: dir.path, ...config }, parts);
   const dispose = async (): Promise<void> => {
     await edge[Symbol.asyncDispose]();
     await runtime[Symbol.asyncDispose]();

@@ -61,6 +61,11 @@ export interface ContainerConfig {
   readonly workingDir?: string;
   readonly envs: readonly { readonly key: string; readonly value: string }[];
   readonly mounts: readonly ContainerMount[];
+  readonly devices?: readonly {
+    readonly containerPath: string;
+    readonly hostPath: string;
+    readonly permissions: string;
+  }[];
   readonly labels: Texts;
   /** Below `logDirectory` of the sandbox. */
   readonly logPath: string;

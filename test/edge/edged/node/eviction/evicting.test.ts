@@ -40,7 +40,7 @@ async function world(eviction: Partial<EvictionConfig> = { hard }) {
       runtime,
       clock,
       { dataDir: dir.path, eviction: { ...noEviction, ...eviction } },
-      () => machine.load,
+      { readLoad: () => machine.load },
     );
   await start();
   await clock.advance(0);
