@@ -62,6 +62,8 @@ export class Evictor implements AsyncDisposable {
   #lookedAtMs: number;
   /** What was last said about; not repeated with each look. */
   #announced = "";
+  #failure = "";
+  #enforcing: Promise<void> | undefined;
 
   constructor(config: EvictionConfig, deps: EvictorDeps) {
     const { clock, measureStorage } = deps;
@@ -91,7 +93,7 @@ export class Evictor implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
-    await this.#running;
+    await Promise.all([this.#running, this.#enforcing]);
   }
 
   async #loop(): Promise<void> {
@@ -102,8 +104,10 @@ export class Evictor implements AsyncDisposable {
         if (!(await this.#pass())) await this.#deps.clock.sleep(lookEveryMs, { signal });
       } catch (error) {
         if (signal.aborted) return;
-        const level = error instanceof UnavailableError ? "debug" : "warn";
-        this.#deps.log[level]("cannot look for pods to evict", { error: describeError(error) });
+        const text = describeError(error);
+        const level = error instanceof UnavailableError || text === this.#failure ? "debug" : "warn";
+        this.#deps.log[level]("cannot look for pods to evict", { error: text });
+        this.#failure = text;
         await this.#deps.clock.sleep(lookEveryMs, { signal }).catch(() => undefined);
       }
     }
@@ -112,12 +116,12 @@ export class Evictor implements AsyncDisposable {
   /** @returns whether a pod was ended */
   async #pass(): Promise<boolean> {
     await this.#look();
+    // Counting files may take long, and memory does not wait for it.
+    this.#enforcing ??= this.#enforceLimits().finally(() => (this.#enforcing = undefined));
     const [threshold] = this.#pressure.due;
-    // A disk that is full is not measured at leisure first.
-    if (threshold && (await this.#relieve(threshold))) return true;
-    if (threshold) return this.#enforceLimits();
+    if (threshold) return this.#relieve(threshold);
     this.#announced = "";
-    return this.#enforceLimits();
+    return false;
   }
 
   async #look(): Promise<void> {
@@ -133,15 +137,13 @@ export class Evictor implements AsyncDisposable {
     }
   }
 
-  async #enforceLimits(): Promise<boolean> {
-    const over = await this.#limits.find(this.#deps.pods().filter(({ pod }) => hasStorageLimits(pod)));
-    const ended = over.filter(({ pod }) => !isCriticalPod(pod.pod));
-    await Promise.all(
-      ended.map(({ pod, message }) =>
-        this.#end(pod, { message, graceSeconds: immediateSeconds, isDisruption: false }),
-      ),
-    );
-    return ended.length > 0;
+  /** Never rejects. */
+  async #enforceLimits(): Promise<void> {
+    const limited = this.#deps.pods().filter(({ pod }) => hasStorageLimits(pod) && !isCriticalPod(pod));
+    const over = await this.#limits.find(limited);
+    if (this.#closed.signal.aborted) return;
+    const ending = { graceSeconds: immediateSeconds, isDisruption: false };
+    await Promise.all(over.map(({ pod, message }) => this.#end(pod, { message, ...ending })));
   }
 
   /** Frees what nobody needs, then ends one pod. @returns whether it did */
@@ -203,7 +205,9 @@ export class Evictor implements AsyncDisposable {
     if (resource === "pids") return measureProcesses();
     const all = new Map<string, ReadonlyMap<string, number>>();
     for (const one of pods) {
-      const used = await measureStorage(one, this.#closed.signal);
+      const used = await measureStorage(one, this.#closed.signal).catch(() => undefined);
+      // One that cannot be measured comes first.
+      if (!used) continue;
       const volumes = totalOf({ containers: new Map(), volumes: used.volumes });
       const parts = [
         ...(signal?.startsWith("nodefs.") === true ? [] : used.containers),

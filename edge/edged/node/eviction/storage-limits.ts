@@ -21,7 +21,9 @@ export function hasStorageLimits({ spec }: Pod): boolean {
  * Which of its limits a pod exceeds, as a message (localStorageEviction of kubelet): a volume's, those of its containers
  * together, or one container's.
  */
-export function exceededLimit({ spec }: Pod, used: PodStorage): string | undefined {
+export function exceededLimit({ spec }: Pod, { containers, volumes }: PodStorage): string | undefined {
+  // Of what could not be counted nobody knows that it is too much.
+  const used = { containers, volumes: new Map([...volumes].filter(([, bytes]) => Number.isFinite(bytes))) };
   for (const { name, emptyDir } of spec.volumes ?? []) {
     const { sizeLimit = "0" } = emptyDir ?? {};
     const limit = quantityNumber(sizeLimit) ?? 0;
@@ -69,7 +71,9 @@ export class StorageLimits {
       const uid = pod.pod.metadata.uid ?? "";
       const startMs = clock.monotonicMs();
       if (startMs < (this.#dueAt.get(uid) ?? 0)) continue;
-      const message = exceededLimit(pod.pod, await measure(pod));
+      // The engine may be busy with one of them: the others are looked at all the same.
+      const used = await measure(pod).catch(() => undefined);
+      const message = used && exceededLimit(pod.pod, used);
       const endMs = clock.monotonicMs();
       const waitMs = Math.min(longestMs, Math.max(shortestMs, (endMs - startMs) * 10));
       this.#dueAt.set(uid, endMs + waitMs);

@@ -6,7 +6,7 @@ import type { ContainerRuntime, ContainerSummary } from "#edge/runtime";
 export interface PodStorage {
   /** By container: what it wrote outside of volumes, and its logs. */
   readonly containers: ReadonlyMap<string, number>;
-  /** By volume: those of kind emptyDir that are not in memory. */
+  /** By volume: those of kind emptyDir that are not in memory; Infinity where counting takes too long. */
   readonly volumes: ReadonlyMap<string, number>;
 }
 
@@ -22,8 +22,8 @@ export interface StorageTools {
   readonly signal: AbortSignal;
 }
 
-/** A measurement that takes longer costs the disk more than it is worth. */
-const longestMs = 60_000;
+/** A measurement that takes longer costs the disk more than it is worth, and others wait for it. */
+const longestMs = 20_000;
 
 /** Measures the latest run of each container through the engine, and volumes with du. What cannot be measured is absent. */
 export async function measureStorage(source: StorageSource, tools: StorageTools): Promise<PodStorage> {
@@ -57,15 +57,17 @@ function latestRuns(containers: readonly ContainerSummary[]): ContainerSummary[]
 
 /** Bytes on the disk below a folder, other file systems left out, in a process of its own: a million files take seconds. */
 async function measureFolder(path: string, signal: AbortSignal): Promise<number | undefined> {
-  const du = Bun.spawn(["du", "-xsk", path], {
-    stdout: "pipe",
-    stderr: "ignore",
-    signal,
-    timeout: longestMs,
-  });
-  const text = await new Response(du.stdout).text();
-  await du.exited;
-  // It fails, and has counted the rest, when files disappear meanwhile.
-  const kib = /^(\d+)\s/.exec(text)?.[1];
-  return kib === undefined ? undefined : Number(kib) * 1024;
+  try {
+    const options = { stdout: "pipe", stderr: "ignore", signal, timeout: longestMs } as const;
+    const du = Bun.spawn(["du", "-xsk", path], options);
+    const text = await new Response(du.stdout).text();
+    await du.exited;
+    // It fails, and has counted the rest, when files disappear meanwhile.
+    const kib = /^(\d+)\s/.exec(text)?.[1];
+    if (kib !== undefined) return Number(kib) * 1024;
+    return du.signalCode === null || signal.aborted ? undefined : Infinity;
+  } catch {
+    // No such program on this machine.
+    return undefined;
+  }
 }

@@ -385,3 +385,15 @@ test("before pods are ended for the disk, those that have ended give up their co
   ]);
   expect(edge.reasons()).not.toContain("Evicted");
 });
+
+test("a pod is evicted for the disk also when the engine cannot say what its containers take", async () => {
+  await using at = await world();
+  const { clock, runtime, machine } = at;
+  await run(at, podOf("web"));
+  runtime.diskUsage = () => Promise.reject(new Error("the engine is busy"));
+  const full = { ...disk, availableBytes: 1 };
+  machine.load = { ...plenty, disk: full, images: full };
+  runtime.onStop = () => (machine.load = plenty);
+  await clock.advance(10_000);
+  expect(phases(at, "web")).toEqual(["Failed"]);
+});
