@@ -21,6 +21,7 @@ import {
 import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
 import { asText, recordOf } from "#shared/json";
 import { edgeNodeLabel, objectKey, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
@@ -79,6 +80,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
       nodes,
       read,
       servicesOf: servicesIn(copies.services),
+      handlerOf: runtimeHandlers(kube, log),
       releasedOn: (node) => released.of(node),
       log,
     }),
@@ -167,6 +169,22 @@ function followNodes({
 /** Few are looked for often: a pod of each delivery. */
 function servicesIn(services: Informer<KubeObject>): (namespace: string) => KubeObject[] {
   return (namespace) => services.list().filter(({ metadata }) => metadata.namespace === namespace);
+}
+
+/** Few pods have one. The rights of an existing cluster may be older than this: then the node goes by the name of the class. */
+function runtimeHandlers(kube: KubeClient, log: Logger): (name: string) => Promise<string | undefined> {
+  return async (name) => {
+    try {
+      const found = await kube.find(resources.runtimeClasses, { name });
+      return found ? asText(found["handler"]) : "";
+    } catch (error) {
+      log.warn("cannot read the RuntimeClass of a pod", {
+        "runtime-class": name,
+        error: describeError(error),
+      });
+      return undefined;
+    }
+  };
 }
 
 /** Without a device controller no device is of any node. */

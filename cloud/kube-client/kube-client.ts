@@ -203,6 +203,13 @@ export const resources = {
     kind: "ControllerRevision",
     namespaced: true,
   },
+  runtimeClasses: {
+    group: "node.k8s.io",
+    version: "v1",
+    plural: "runtimeclasses",
+    kind: "RuntimeClass",
+    namespaced: false,
+  },
   storageClasses: {
     group: "storage.k8s.io",
     version: "v1",

@@ -27,6 +27,8 @@ export interface SandboxSpec {
   readonly pid: "container" | "pod" | "host";
   /** Whether one of the containers is privileged: engines of the CRI run none in a sandbox that is not. */
   readonly privileged: boolean;
+  /** Docker's runtime, or the CRI's runtime handler; absent: the engine's default. */
+  readonly runtimeHandler?: string;
 }
 
 /** How a pod reaches the network: in the host's, or in one of its own that the sandbox holds. */

@@ -27,6 +27,9 @@ export function gateConditions({ spec, status }: Pod): Record<string, string | u
 /** Field of a delivered pod for the Services of its namespace. A change of them is no reason to deliver it again. */
 export const serviceLinksField = "kubeedgeServices";
 
+/** Field of a delivered pod with a RuntimeClass: the handler of that, which never changes; empty when there is no such class. */
+export const runtimeHandlerField = "kubeedgeRuntimeHandler";
+
 /** The object without status, resourceVersion, generation, managedFields and what holds at the time of a delivery. */
 function contentOf(object: KubeObject): Record<string, unknown> {
   const {
@@ -35,6 +38,7 @@ function contentOf(object: KubeObject): Record<string, unknown> {
     apiVersion: _apiVersion,
     kind: _kind,
     [serviceLinksField]: _links,
+    [runtimeHandlerField]: _handler,
     ...rest
   } = object;
   const { resourceVersion: _version, generation: _generation, ...meta } = metadata;

@@ -1,4 +1,4 @@
-export { contentDigest, gateConditions, serviceLinksField } from "./digest.ts";
+export { contentDigest, gateConditions, runtimeHandlerField, serviceLinksField } from "./digest.ts";
 export {
   formatLabelSelector,
   hasLabels,

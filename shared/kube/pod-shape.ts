@@ -130,6 +130,7 @@ const pod: Fields = {
     hostname: "text",
     subdomain: "text",
     setHostnameAsFQDN: "flag",
+    runtimeClassName: "text",
     readinessGates: list({ conditionType: "text" }),
     restartPolicy: "text",
     terminationGracePeriodSeconds: "number",

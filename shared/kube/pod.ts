@@ -15,6 +15,7 @@ export interface PodSpec {
   hostname?: string;
   subdomain?: string;
   setHostnameAsFQDN?: boolean;
+  runtimeClassName?: string;
   readinessGates?: { conditionType: string }[];
   restartPolicy?: "Always" | "OnFailure" | "Never";
   terminationGracePeriodSeconds?: number;

@@ -2,9 +2,11 @@ import type { Placement, Reference } from "#cloud/edge-controller/placement";
 import type { Informer } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import { describeError } from "#shared/errors";
+import { asText } from "#shared/json";
 import {
   contentDigest,
   edgeNodeLabel,
+  runtimeHandlerField,
   withoutManagedFields,
   type KubeObject,
   type Node,
@@ -29,6 +31,8 @@ export interface ObjectDeliveriesOptions {
   /** The ConfigMap, Secret or bound claim, undefined when there is none. */
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
   readonly servicesOf: (namespace: string) => readonly KubeObject[];
+  /** Of a RuntimeClass: empty when there is none; undefined when it cannot be read. */
+  readonly handlerOf: (runtimeClass: string) => Promise<string | undefined>;
   /** Volumes whose directories a node has to remove. */
   readonly releasedOn: (node: string) => readonly KubeObject[];
   readonly log: Logger;
@@ -174,13 +178,19 @@ export class ObjectDeliveries implements AsyncDisposable {
   }
 
   async #send(node: string, operation: Operation, object: KubeObject): Promise<void> {
-    const { port, servicesOf } = this.#options;
+    const { port } = this.#options;
     const isPod = object.kind === "Pod" && operation !== "delete";
     // Pods are of the API, and it validated them.
-    const told = isPod
-      ? withServiceLinks(object as Pod, servicesOf(object.metadata.namespace ?? ""))
-      : object;
+    const told = isPod ? await this.#withHandler(object as Pod) : object;
     await port.ask("object.deliver", { node, operation, object: withoutManagedFields(told) });
+  }
+
+  async #withHandler(pod: Pod): Promise<Pod> {
+    const { servicesOf, handlerOf } = this.#options;
+    const linked = withServiceLinks(pod, servicesOf(pod.metadata.namespace ?? ""));
+    const name = asText(pod.spec["runtimeClassName"]);
+    const handler = name === "" ? undefined : await handlerOf(name);
+    return handler === undefined ? linked : { ...linked, [runtimeHandlerField]: handler };
   }
 }
 

@@ -1,5 +1,5 @@
 import { AppError } from "#shared/errors";
-import { quantityNumber, type Container, type Pod } from "#shared/kube";
+import { quantityNumber, runtimeHandlerField, type Container, type Pod } from "#shared/kube";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import type { AllocatedContainer } from "#edge/runtime/device-plugins";
 import { expand } from "#edge/edged/environment";
@@ -31,6 +31,7 @@ export function sandboxSpec(pod: Pod, options: SandboxOptions): SandboxSpec {
     privileged: hasPrivileged(pod),
     ...(dns && !spec.hostNetwork ? { dns } : {}),
     sysctls: sysctlsOf(pod, options.security.allowedUnsafeSysctls),
+    ...handlerOf(pod),
   };
 }
 
@@ -182,6 +183,19 @@ function clusterDns(pod: Pod, { servers, domain }: ClusterDns): Dns {
 
 function formatOption({ name, value }: { readonly name?: string; readonly value?: string }): string {
   return value === undefined ? (name ?? "") : `${name}:${value}`;
+}
+
+/** @throws AppError, as kubelet, when there is no such RuntimeClass */
+function handlerOf(pod: Pod): Pick<SandboxSpec, "runtimeHandler"> {
+  const name = pod.spec.runtimeClassName ?? "";
+  if (name === "") return {};
+  // KubeEdge's cloud sends none, and files of static pods have none: most classes are called as their handlers.
+  const handler = typeof pod[runtimeHandlerField] === "string" ? pod[runtimeHandlerField] : name;
+  if (handler !== "") return { runtimeHandler: handler };
+  throw new AppError(
+    "runtime-class",
+    `failed to get sandbox runtime: no runtime for "${name}" is configured: RuntimeClass "${name}" not found`,
+  );
 }
 
 function pidOf({ spec }: Pod): SandboxSpec["pid"] {

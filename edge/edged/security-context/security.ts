@@ -57,9 +57,6 @@ export function refusePod(pod: Pod, node: NodeSecurity): void {
   if (context.supplementalGroupsPolicy === "Strict")
     throw unserved("supplementalGroupsPolicy Strict is not supported on this node");
   if (spec["hostUsers"] === false) throw unserved("hostUsers: false is not supported on this node");
-  const handler = spec["runtimeClassName"];
-  if (typeof handler === "string" && handler !== "")
-    throw unserved(`RuntimeClass ${JSON.stringify(handler)} is not supported on this node`);
   sysctlsOf(pod, node.allowedUnsafeSysctls);
   for (const container of [...(spec.initContainers ?? []), ...spec.containers]) refuseContainer(container);
 }

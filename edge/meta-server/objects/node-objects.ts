@@ -1,7 +1,7 @@
 import type { Metas } from "#edge/store";
 import { isRecord, tryJson } from "#shared/json";
 import { withReportedStatus } from "#shared/patch";
-import { serviceLinksField, type KubeObject } from "#shared/kube";
+import { runtimeHandlerField, serviceLinksField, type KubeObject } from "#shared/kube";
 import type { DeviceName, StoredObject } from "#shared/topics";
 import { apiVersionOf, deviceKind, heldKinds, type HeldKind } from "./kinds.ts";
 import { NodeVersions } from "./versions.ts";
@@ -153,7 +153,7 @@ export class NodeObjects {
 
   #shown(kind: HeldKind, object: KubeObject): KubeObject {
     if (kind.type === "pod") {
-      const { [serviceLinksField]: _links, metadata, ...pod } = object;
+      const { [serviceLinksField]: _links, [runtimeHandlerField]: _handler, metadata, ...pod } = object;
       return withReportedStatus({ ...pod, metadata }, this.#podPatch(object));
     }
     return kind === deviceKind ? this.#showDevice(object) : object;

@@ -125,7 +125,7 @@ class CriRuntime implements ContainerRuntime {
     const { podNamespace, podName } = spec.identity;
     const config = sandboxConfig(spec, await this.#configOptions());
     mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
-    const podSandboxId = await this.#runSandbox(config);
+    const podSandboxId = await this.#runSandbox(config, spec);
     this.#sandboxes.add(podSandboxId);
     const details = await this.inspect(podSandboxId);
     if (details) return details;
@@ -133,10 +133,14 @@ class CriRuntime implements ContainerRuntime {
     throw new UnavailableError("sandbox-gone", `Cannot use sandbox of "${pod}": it is gone`);
   }
 
-  async #runSandbox(config: ReturnType<typeof sandboxConfig>): Promise<string> {
+  async #runSandbox(
+    config: ReturnType<typeof sandboxConfig>,
+    { runtimeHandler }: SandboxSpec,
+  ): Promise<string> {
     const what = "run the sandbox of a pod";
+    const request = { config, ...(runtimeHandler !== undefined && { runtimeHandler }) };
     try {
-      const answer = await this.#calls.call(what, "RunPodSandbox", { config }, { timeoutMs: sandboxMs });
+      const answer = await this.#calls.call(what, "RunPodSandbox", request, { timeoutMs: sandboxMs });
       return answer.podSandboxId;
     } catch (error) {
       if (error instanceof AppError && /sandbox image|pause image/.test(error.message))

@@ -40,6 +40,7 @@ export function containerBody(spec: ContainerSpec, owner: BodyOptions): Containe
     ...(spec.user === undefined ? {} : { User: spec.user }),
     HostConfig: {
       ...always,
+      ...runtimeOf(spec.sandbox),
       LogConfig: logOf(owner.logs ?? usualLogs),
       NetworkMode: sandbox,
       IpcMode: spec.ipc === "host" ? "host" : sandbox,
@@ -75,6 +76,7 @@ export function sandboxBody(spec: SandboxSpec, image: string, owner: ContainerOw
       : {}),
     HostConfig: {
       ...always,
+      ...runtimeOf(spec),
       // It writes nothing.
       LogConfig: logOf({ fileBytes: 64 * 1024, files: 1 }),
       ...networkOf(network),
@@ -90,6 +92,10 @@ export function sandboxBody(spec: SandboxSpec, image: string, owner: ContainerOw
 
 /** edged restarts containers itself. */
 const always: HostConfig = { RestartPolicy: { Name: "no" } };
+
+function runtimeOf({ runtimeHandler }: SandboxSpec): HostConfig {
+  return runtimeHandler === undefined ? {} : { Runtime: runtimeHandler };
+}
 
 /** Docker rotates the file, whatever its own default is. */
 function logOf({ fileBytes, files }: LogLimits): NonNullable<HostConfig["LogConfig"]> {

@@ -132,6 +132,27 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     expect(edge.reasons().filter((reason) => reason === "Failed")).toEqual([]);
   });
 
+  test("a pod runs with the runtime of its RuntimeClass, and is refused when the engine has no such one", async () => {
+    await using at = await edgedWorld(owner);
+    const { edge } = at;
+    const pod = { ...makePod("classed", { runtimeClassName: "plain" }), kubeedgeRuntimeHandler: "runc" };
+    await edge.apply(pod);
+    await edge.until("running", isRunning(edge, pod));
+    const ids = containers(pod).map((line) => line.split(" ")[0] ?? "");
+    expect(docker("inspect", "-f", "{{.HostConfig.Runtime}}", ...ids).split("\n")).toEqual(["runc", "runc"]);
+    await edge.apply({ ...makePod("missing"), kubeedgeRuntimeHandler: "", spec: { ...pod.spec } });
+    await edge.apply(makePod("unknown", { runtimeClassName: "kubeedge-none" }));
+    const told = (): string[] =>
+      edge.events.filter(({ reason }) => reason === "FailedCreatePodSandBox").map(({ message }) => message);
+    await edge.until("two refusals", () => new Set(told()).size === 2);
+    expect(told()).toContain(
+      'Failed to create pod sandbox: failed to get sandbox runtime: no runtime for "plain" is configured: RuntimeClass "plain" not found',
+    );
+    expect(told().filter((message) => message.includes("kubeedge-none")).length).toBeGreaterThan(0);
+    await edge.apply(deleted(pod));
+    await edge.until("terminated", () => edge.terminated.length === 1);
+  });
+
   test("starts a killed container again and keeps the pod's address", async () => {
     await using at = await edgedWorld(owner);
     const { edge } = at;

@@ -149,14 +149,14 @@ describe.skipIf(!hasEngine())("a security context", () => {
       reason: "SysctlForbidden",
       message: 'forbidden sysctl: "kernel.msgmax" not allowlisted',
     });
-    expect(await waiting(at, pod("sandboxed", root, {}, { runtimeClassName: "gvisor" }))).toEqual({
+    expect(await waiting(at, pod("mapped", root, {}, { hostUsers: false }))).toEqual({
       reason: "CreateContainerConfigError",
-      message: 'RuntimeClass "gvisor" is not supported on this node',
+      message: "hostUsers: false is not supported on this node",
     });
     expect(at.edge.events.map(({ reason, message }) => `${reason}: ${message}`)).toEqual(
       expect.arrayContaining([
         'SysctlForbidden: forbidden sysctl: "kernel.msgmax" not allowlisted',
-        'FailedCreatePodSandBox: Failed to create pod sandbox: RuntimeClass "gvisor" is not supported on this node',
+        "FailedCreatePodSandBox: Failed to create pod sandbox: hostUsers: false is not supported on this node",
       ]),
     );
     expect(await at.runtime.list()).toEqual([]);

@@ -237,7 +237,7 @@ export interface CriMethods {
     Nothing,
     { readonly linux: { readonly cgroupDriver: "SYSTEMD" | "CGROUPFS" } | null },
   ];
-  readonly RunPodSandbox: [{ readonly config: SandboxConfig }, SandboxId];
+  readonly RunPodSandbox: [{ readonly config: SandboxConfig; readonly runtimeHandler?: string }, SandboxId];
   readonly StopPodSandbox: [SandboxId, Nothing];
   readonly RemovePodSandbox: [SandboxId, Nothing];
   readonly PodSandboxStatus: [

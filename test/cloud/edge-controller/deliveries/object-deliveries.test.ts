@@ -162,3 +162,21 @@ test("the conditions of readiness gates take part in the digest of a pod, others
   expect(contentDigest(gated("example.com/a"))).not.toBe(contentDigest(gated("Ready")));
   expect(contentDigest(gated("PodScheduled"))).toBe(contentDigest(gated("Ready")));
 });
+
+test("a pod is delivered with the handler of its RuntimeClass, which takes no part in the digest of its content", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.runtimeClasses, { metadata: { name: "vm", uid: "uid-vm" }, handler: "kata" });
+  });
+  const withClass = (name: string, runtimeClassName: string): Pod => {
+    const plain = pod(name, "e1");
+    return { ...plain, spec: { ...plain.spec, runtimeClassName } };
+  };
+  cloud.kube.put(resources.pods, withClass("web", "vm"));
+  await cloud.settle();
+  expect(cloud.sent.at(-1)).toMatchObject({ content: { kubeedgeRuntimeHandler: "kata" } });
+  cloud.kube.put(resources.pods, withClass("other", "none"));
+  await cloud.settle();
+  expect(cloud.sent.at(-1)).toMatchObject({ content: { kubeedgeRuntimeHandler: "" } });
+  const told = { ...withClass("web", "vm"), kubeedgeRuntimeHandler: "kata" };
+  expect(contentDigest(told)).toBe(contentDigest(withClass("web", "vm")));
+});

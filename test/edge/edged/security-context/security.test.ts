@@ -24,7 +24,6 @@ function refusal(run: () => unknown): string {
 
 test.each<[Partial<PodSpec>, string]>([
   [{ hostUsers: false }, "hostUsers: false is not supported on this node"],
-  [{ runtimeClassName: "kata" }, 'RuntimeClass "kata" is not supported on this node'],
   [{ os: { name: "windows" } }, "Failed to admit pod as the OS field doesn't match node OS"],
   [
     { securityContext: { supplementalGroupsPolicy: "Strict" } },
@@ -38,7 +37,7 @@ test.each<[Partial<PodSpec>, string]>([
     { securityContext: { newField: true } as PodSecurityContext },
     "spec.securityContext.newField is not supported on this node",
   ],
-  [{ os: { name: "linux" }, hostUsers: true, runtimeClassName: "" }, ""],
+  [{ os: { name: "linux" }, hostUsers: true }, ""],
   [{ securityContext: { fsGroup: 1, fsGroupChangePolicy: "OnRootMismatch", runAsUser: 1 } }, ""],
 ])("refusePod of %j gives %p", (spec, expected) => {
   expect(refusal(() => refusePod(podOf(spec), node))).toBe(expected);
