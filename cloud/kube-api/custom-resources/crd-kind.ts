@@ -86,6 +86,7 @@ function toCustom({ crd, version, storageVersion, schemas, conversion }: Source)
     ...(conversion && { conversion }),
     preserveUnknownFields: spec?.preserveUnknownFields === true,
     columns: itemsOf(version, "additionalPrinterColumns").map(toColumn),
+    selectable: selectableFieldsOf(version),
     status: subresources?.status !== undefined,
     ...(scale === undefined
       ? {}
@@ -98,6 +99,11 @@ function toCustom({ crd, version, storageVersion, schemas, conversion }: Source)
         }),
     ...(deprecated ? { deprecationWarning: warning } : {}),
   };
+}
+
+/** Fields that objects of a version are selected by (`selectableFields`), as field selectors name them: `spec.size`. */
+function selectableFieldsOf(version: JsonObject): string[] {
+  return itemsOf(version, "selectableFields").map((field) => textOf(field, "jsonPath").replace(/^\./, ""));
 }
 
 function toColumn(column: JsonObject): PrinterColumn {

@@ -2,21 +2,37 @@ import {
   dns1035Label,
   dnsLabel,
   dnsSubdomain,
+  duplicate,
   forbidden,
   invalid,
   notSupported,
   required,
   tooLong,
+  tooMany,
   validateClient,
 } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
-import { childOf, isObject, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
+import {
+  childOf,
+  isObject,
+  itemsOf,
+  ownField,
+  textOf,
+  textsOf,
+  type Json,
+  type JsonObject,
+} from "#shared/json";
 import { extensionProblems, hasLooseLists, looseListProblems } from "./list-extensions.ts";
 import { ruleProblems } from "./rules.ts";
 import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];
 const schemaTypes = ["array", "boolean", "integer", "number", "object", "string"];
+/** As upstream (MaxSelectableFields). */
+const mostSelectable = 8;
+const selectableTypes = ["string", "boolean", "integer"];
+const wrongType =
+  "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
 /** Levels of a schema; the walks over schemas and values are recursive. */
 const maxDepth = 100;
 /** Characters of a printer column's path, which is parsed when a table is shown. */
@@ -151,6 +167,7 @@ function validateVersion(version: JsonObject, path: string, terms: Terms): Field
   else errors.push(...validateSchema(schema, `${path}.schema.openAPIV3Schema`, terms));
   for (const [index, column] of itemsOf(version, "additionalPrinterColumns").entries())
     errors.push(...validateColumn(column, `${path}.additionalPrinterColumns[${index}]`));
+  errors.push(...validateSelectableFields(version, schema, `${path}.selectableFields`));
   return [
     ...errors,
     ...validateScale(childOf(childOf(version, "subresources"), "scale"), `${path}.subresources.scale`),
@@ -170,6 +187,55 @@ function validateColumn(column: JsonObject, path: string): FieldError[] {
   else if (!jsonPath.startsWith("."))
     errors.push(invalid(`${path}.jsonPath`, jsonPath, "must be a simple json path starting with ."));
   return errors;
+}
+
+/** Errors of `selectableFields`, after ValidateCustomResourceSelectableFields of apiextensions' validation.go. */
+function validateSelectableFields(
+  version: JsonObject,
+  schema: JsonObject | undefined,
+  path: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  const known = new Set<string>();
+  for (const [index, field] of itemsOf(version, "selectableFields").entries()) {
+    const jsonPath = textOf(field, "jsonPath");
+    errors.push(...selectableProblems(jsonPath, { schema, path: `${path}[${index}].jsonPath`, known }));
+  }
+  if (known.size > mostSelectable) errors.push(tooMany(path, known.size, mostSelectable));
+  return errors;
+}
+
+interface SelectablePlace {
+  readonly schema: JsonObject | undefined;
+  readonly path: string;
+  /** Paths of the fields before. */
+  readonly known: Set<string>;
+}
+
+function selectableProblems(jsonPath: string, { schema, path, known }: SelectablePlace): FieldError[] {
+  if (jsonPath === "") return [required(path)];
+  const found = schemaAt(jsonPath, schema);
+  if (found === undefined)
+    return [invalid(path, jsonPath, "is an invalid path: does not refer to a valid field")];
+  const errors: FieldError[] = [];
+  if (/^\.metadata(\.|$)/.test(jsonPath))
+    errors.push(invalid(path, jsonPath, "must not point to fields in metadata"));
+  if (!isObject(found) || !selectableTypes.includes(textOf(found, "type")))
+    errors.push(invalid(path, jsonPath, wrongType));
+  if (known.has(jsonPath)) errors.push(duplicate(path, jsonPath));
+  known.add(jsonPath);
+  return errors;
+}
+
+/** The schema of a field that `properties` declare at each step. Names in brackets are not allowed here. */
+function schemaAt(jsonPath: string, schema: JsonObject | undefined): Json | undefined {
+  if (!/^(\.[A-Za-z_$][\w$-]*)+$/.test(jsonPath)) return undefined;
+  let at: Json | undefined = schema;
+  for (const name of jsonPath.slice(1).split(".")) {
+    const properties: Json | undefined = isObject(at) ? at["properties"] : undefined;
+    at = isObject(properties) ? ownField(properties, name) : undefined;
+  }
+  return at;
 }
 
 function validateScale(scale: JsonObject | undefined, path: string): FieldError[] {

@@ -42,6 +42,8 @@ export interface CustomKind {
   /** `spec.preserveUnknownFields` of the definition. */
   readonly preserveUnknownFields: boolean;
   readonly columns: readonly PrinterColumn[];
+  /** Fields that field selectors may name besides those of metadata, such as `spec.size`. */
+  readonly selectable: readonly string[];
   readonly status: boolean;
   readonly scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath?: string };
   readonly deprecationWarning?: string;

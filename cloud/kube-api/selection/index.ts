@@ -4,6 +4,7 @@ export {
   everything,
   fragmentsOf,
   matchesFields,
+  needsShown,
   parseFieldSelector,
   requireLabelSelector,
   selects,

@@ -17,6 +17,8 @@ interface FieldTerm {
   readonly path: string;
   readonly equal: boolean;
   readonly value: string;
+  /** Of a custom resource: it is read as the version of the request shows it, with defaults. */
+  readonly custom?: true;
 }
 
 export const everything: Selection = { labels: [], fields: [] };
@@ -88,14 +90,17 @@ const absentValues: Readonly<Record<string, string>> = {
 
 /** @throws Refusal (BadRequest) naming a field that cannot be selected by. */
 export function parseFieldSelector(
-  type: ResourceName & { readonly version: string },
+  type: ResourceName & {
+    readonly version: string;
+    readonly custom?: { readonly selectable: readonly string[] };
+  },
   text: string,
   labelSelector: string,
 ): FieldTerm[] {
   const terms = splitFieldTerms(text)
     .filter((term) => term.trim() !== "")
     .map((term) => parseFieldTerm(term, text));
-  const known = selectable[qualified(type)] ?? [];
+  const known = type.custom?.selectable ?? selectable[qualified(type)] ?? [];
   for (const { path } of terms) {
     if (metadataFields.includes(path) || known.includes(path)) continue;
     const resource = `${type.group}/${type.version}, Resource=${type.plural}`;
@@ -104,6 +109,8 @@ export function parseFieldSelector(
       `Unable to find "${resource}" that match ${query}: field label not supported: ${path}`,
     );
   }
+  if (type.custom)
+    return terms.map((term) => (metadataFields.includes(term.path) ? term : { ...term, custom: true }));
   return qualified(type) === "events.events.k8s.io" ? terms.map(asStored) : terms;
 }
 
@@ -149,10 +156,11 @@ function unescapeField(text: string): string {
 
 /** Whether every term holds; an absent field reads as "". */
 export function matchesFields(terms: readonly FieldTerm[], object: KubeObject): boolean {
-  return terms.every((term) => (readField(object, term.path) === term.value) === term.equal);
+  return terms.every((term) => (readField(object, term) === term.value) === term.equal);
 }
 
-function readField(object: KubeObject, path: string): string {
+function readField(object: KubeObject, { path, custom }: FieldTerm): string {
+  if (custom) return readPath(object, path);
   if (path === "name") return object.metadata.name ?? "";
   if (path === "source" || path === "reportingComponent") {
     const source = readPath(object, "source.component");
@@ -190,10 +198,15 @@ export function fragmentsOf(selection: Selection): string[] {
     );
   const fields = selection.fields
     .filter(({ path, equal, value }) => equal && value !== "" && absentValues[path] === undefined)
-    .filter(({ path }) => path !== "status.successful")
+    .filter(({ path, custom }) => path !== "status.successful" && custom === undefined)
     .map(({ value }) => value)
     .map((value) => JSON.stringify(value));
   return [...labels, ...fields];
+}
+
+/** Whether objects have to be read as the version of a request shows them, and not as they are stored. */
+export function needsShown(selection: Selection): boolean {
+  return selection.fields.some(({ custom }) => custom);
 }
 
 /** The value of an equality on `metadata.name`. */

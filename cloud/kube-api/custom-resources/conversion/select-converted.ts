@@ -1,5 +1,6 @@
-import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/schema";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
+import type { KubeObject } from "#shared/kube";
 import type { Conversions } from "./conversions.ts";
 
 /** Objects of a turn, so that a page is not the work of a whole collection. */
@@ -16,6 +17,8 @@ export interface Search<T extends { readonly key: string }> {
   readonly selection: Selection;
   /** No more are looked for; 0: all. */
   readonly most: number;
+  /** Makes of a text the object that is selected. */
+  readonly parse: (text: string) => KubeObject;
 }
 
 /**
@@ -25,7 +28,7 @@ export interface Search<T extends { readonly key: string }> {
 export async function selectConverted<T extends { readonly key: string }>(
   conversions: Conversions,
   kind: KindInfo,
-  { all, read, selection, most }: Search<T>,
+  { all, read, selection, most, parse }: Search<T>,
 ): Promise<Disposable & { readonly found: readonly ConvertedObject[] }> {
   using held = new DisposableStack();
   const found: ConvertedObject[] = [];
@@ -42,7 +45,7 @@ export async function selectConverted<T extends { readonly key: string }>(
     );
     const kept = stored.flatMap(({ key }, index) => {
       const text = texts[index] ?? "";
-      return selection === everything || selects(selection, parseKubeObject(text)) ? [{ key, text }] : [];
+      return selection === everything || selects(selection, parse(text)) ? [{ key, text }] : [];
     });
     held.use(conversions.reserve(kept.reduce((sum, { text }) => sum + text.length, 0)));
     found.push(...kept);

@@ -181,8 +181,15 @@ function customName({ group, version, kind }: KindInfo): string {
 }
 
 function customSchema(kind: KindInfo): JsonObject {
-  const schema = kind.custom?.schema ?? {};
-  return { ...withTypeFields(schema), type: "object", "x-kubernetes-group-version-kind": [gvkOf(kind)] };
+  const { schema = {}, selectable = [] } = kind.custom ?? {};
+  return {
+    ...withTypeFields(schema),
+    type: "object",
+    "x-kubernetes-group-version-kind": [gvkOf(kind)],
+    ...(selectable.length > 0 && {
+      "x-kubernetes-selectable-fields": selectable.map((fieldPath) => ({ fieldPath })),
+    }),
+  };
 }
 
 /** The schema of a custom resource, which has the fields of every object. */

@@ -15,6 +15,7 @@ import type { StoredKey } from "#cloud/kube-api/store";
 import {
   prefixOf,
   readSelection,
+  selectedForm,
   readWanted,
   select,
   show,
@@ -103,9 +104,10 @@ async function selectShown(
   { kind }: ResourceRequest,
   { all, selection }: { readonly all: StoredKey[]; readonly selection: Selection },
 ): Promise<readonly { readonly key: string }[]> {
-  if (selection === everything || !conversions.concern(kind)) return select(store, all, selection);
+  if (selection === everything || !conversions.concern(kind)) return select(store, kind, all, selection);
   const read = (one: StoredKey): string | undefined => store.text(one.revision);
-  using selected = await selectConverted(conversions, kind, { all, read, selection, most: 0 });
+  const parse = selectedForm(kind, selection);
+  using selected = await selectConverted(conversions, kind, { all, read, selection, most: 0, parse });
   return selected.found.map(({ key }) => ({ key }));
 }
 

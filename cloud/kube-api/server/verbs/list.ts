@@ -16,6 +16,7 @@ import type { JsonObject } from "#shared/json";
 import {
   prefixOf,
   readSelection,
+  selectedForm,
   readWanted,
   select,
   type ResourceParts,
@@ -61,7 +62,7 @@ async function listPinned(
   const all = store.listAt(revision, scope.resource, scope.prefix, after);
   if (parts.conversions.concern(kind))
     return listConverted(parts, asked, { scope, revision, after, done }, { all, selection, wanted });
-  const selected = await select(store, all, selection);
+  const selected = await select(store, kind, all, selection);
   const limit = readLimit(query.get("limit") ?? "");
   const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
   const counted = selection === everything;
@@ -103,7 +104,13 @@ async function listConverted(
   const read = (one: StoredKey): string | undefined => store.text(one.revision);
   // One more tells whether there are more.
   const most = limit === 0 ? 0 : limit + Number(!counted);
-  const selected = await selectConverted(conversions, kind, { all, read, selection, most });
+  const selected = await selectConverted(conversions, kind, {
+    all,
+    read,
+    selection,
+    most,
+    parse: selectedForm(kind, selection),
+  });
   const page = limit > 0 ? selected.found.slice(0, limit) : selected.found;
   const rest = counted ? all.length - page.length : selected.found.length - page.length;
   const metadata = pageMetadata(scope, revision, { rest, last: page.at(-1)?.key ?? "", counted });

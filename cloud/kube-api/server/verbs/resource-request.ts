@@ -11,9 +11,11 @@ import {
   type RequestTarget,
 } from "#cloud/kube-api/http";
 import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "#cloud/kube-api/objects";
-import type { KindInfo } from "#cloud/kube-api/schema";
+import { shownObject } from "#cloud/kube-api/kinds";
+import { parseKubeObject, toKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import {
   everything,
+  needsShown,
   parseFieldSelector,
   requireLabelSelector,
   selectAmong,
@@ -22,7 +24,7 @@ import {
 import type { RevisionStore, StoredKey } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
 import type { Json } from "#shared/json";
-import { apiVersionOf } from "#shared/kube";
+import { apiVersionOf, type KubeObject } from "#shared/kube";
 import type { ReviewParts } from "./reviews.ts";
 import type { SubresourceParts } from "./subresources.ts";
 
@@ -81,9 +83,20 @@ export function readSelection(asked: ResourceRequest): Selection {
   return { labels, fields: parseFieldSelector(asked.kind, fieldText, labelText) };
 }
 
+/** Makes of a stored text the object that a selection is about. */
+export function selectedForm(kind: KindInfo, selection: Selection): (text: string) => KubeObject {
+  return needsShown(selection) ? (text) => toKubeObject(shownObject(kind, text)) : parseKubeObject;
+}
+
 /** Filters keys of a pinned revision. */
-export function select(store: RevisionStore, all: StoredKey[], selection: Selection): Promise<StoredKey[]> {
-  return selectAmong(all, selection, ({ revision }) => store.text(revision));
+export function select(
+  store: RevisionStore,
+  kind: KindInfo,
+  all: StoredKey[],
+  selection: Selection,
+): Promise<StoredKey[]> {
+  const read = ({ revision }: StoredKey): string | undefined => store.text(revision);
+  return selectAmong(all, selection, read, selectedForm(kind, selection));
 }
 
 /** The form of the answer. @throws Refusal (NotAcceptable) */

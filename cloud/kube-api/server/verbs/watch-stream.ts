@@ -8,14 +8,15 @@ import {
 } from "#cloud/kube-api/flow-control";
 import { partialOf, tableOf, type Representation } from "#cloud/kube-api/http";
 import { shownText, type KindInfo } from "#cloud/kube-api/kinds";
-import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
+import { parseObject } from "#cloud/kube-api/schema";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
 import { metadataOf, type JsonObject } from "#shared/json";
-import { apiVersionOf, type Status } from "#shared/kube";
+import { apiVersionOf, type KubeObject, type Status } from "#shared/kube";
+import { selectedForm } from "./resource-request.ts";
 
 export interface WatchOptions {
   readonly kind: KindInfo;
@@ -83,6 +84,7 @@ class Watch implements ByteSource {
   readonly #encoder = new TextEncoder();
   readonly #owned = new DisposableStack();
   readonly #plain: boolean;
+  readonly #form: (text: string) => KubeObject;
   /** Watches with the same key send the same bytes for a batch; undefined: not shared. */
   readonly #sharedAs: string | undefined;
   #stream: PacedStream | undefined;
@@ -105,6 +107,7 @@ class Watch implements ByteSource {
     this.#parts = parts;
     this.#options = options;
     this.#plain = options.selection === everything;
+    this.#form = selectedForm(options.kind, options.selection);
     const { kind, wanted, resource, prefix } = options;
     if (parts.conversions.concern(kind))
       this.#pages = new ConvertedPages(
@@ -251,7 +254,7 @@ class Watch implements ByteSource {
   }
 
   #selected(text: string): boolean {
-    return this.#plain || selects(this.#options.selection, parseKubeObject(this.#shown(text)));
+    return this.#plain || selects(this.#options.selection, this.#form(this.#shown(text)));
   }
 
   #line(type: string, text: string): string {

@@ -171,6 +171,7 @@ describe("strategic merge", () => {
         schemas: new Map(),
         preserveUnknownFields: false,
         columns: [],
+        selectable: [],
         status: false,
       },
     };
