@@ -2,103 +2,8 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineLoad } from "#edge/edged/node";
-import type { EvictionConfig } from "#shared/config";
-import type { Container, Pod, PodSpec } from "#shared/kube";
-import { EdgedHarness, noEviction } from "#internal/test/support/edge/edged-harness.ts";
-import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
-
-const MiB = 2 ** 20;
-const GiB = 2 ** 30;
-const disk = { capacityBytes: 100 * GiB, availableBytes: 50 * GiB, inodes: 1000, freeInodes: 900 };
-const plenty: MachineLoad = {
-  memoryBytes: 4 * GiB,
-  memoryAvailableBytes: 2 * GiB,
-  disk,
-  images: disk,
-  processes: 100,
-  mostProcesses: 32_768,
-};
-const hard: EvictionConfig["hard"] = {
-  "memory.available": "100Mi",
-  "nodefs.available": "10%",
-  "nodefs.inodesFree": "5%",
-  "imagefs.available": "15%",
-};
-
-async function world(eviction: Partial<EvictionConfig> = { hard }) {
-  const dir = tempDir("eviction");
-  const clock = new FakeClock();
-  const runtime = new FakeRuntime(clock);
-  runtime.addImage("web:1");
-  runtime.registry.add("web:1");
-  const edge = new EdgedHarness();
-  const machine = { load: plenty };
-  const start = (): Promise<void> =>
-    edge.start(
-      runtime,
-      clock,
-      { dataDir: dir.path, eviction: { ...noEviction, ...eviction } },
-      { readLoad: () => machine.load },
-    );
-  await start();
-  await clock.advance(0);
-  const dispose = async (): Promise<void> => {
-    await edge[Symbol.asyncDispose]();
-    dir[Symbol.dispose]();
-  };
-  const idOf = (name: string): string => {
-    const index = runtime
-      .specs()
-      .findIndex(({ identity: one }) => one.podName === name && one.role === "container");
-    const ids = runtime.ids();
-    return ids[index] ?? "";
-  };
-  /** Its working set from now on. */
-  const uses = (name: string, workingSetBytes: number, processes = 1): void => {
-    const usage = { cpuNanoseconds: 0, usageBytes: 0, rssBytes: 0, cacheBytes: 0 };
-    runtime.used.set(idOf(name), { ...usage, workingSetBytes, processes });
-  };
-  return {
-    edge,
-    clock,
-    runtime,
-    machine,
-    start,
-    uses,
-    idOf,
-    dataDir: dir.path,
-    [Symbol.asyncDispose]: dispose,
-  };
-}
-
-type World = Awaited<ReturnType<typeof world>>;
-
-interface Given extends Partial<PodSpec> {
-  readonly requests?: Record<string, string>;
-  readonly limits?: Record<string, string>;
-}
-
-function podOf(name: string, { requests, limits, ...spec }: Given = {}): Pod {
-  const container: Container = {
-    name: "c",
-    image: "web:1",
-    resources: { ...(requests && { requests }), ...(limits && { limits }) },
-  };
-  return {
-    metadata: { name, namespace: "default", uid: `uid-${name}` },
-    spec: { containers: [container], ...spec },
-  };
-}
-
-async function run(at: World, ...pods: readonly Pod[]): Promise<void> {
-  for (const pod of pods) await at.edge.apply(pod);
-  await at.clock.advance(0);
-}
-
-const phases = ({ edge }: World, ...names: readonly string[]): (string | undefined)[] =>
-  names.map((name) => edge.status(`uid-${name}`)?.phase);
+import type { Pod } from "#shared/kube";
+import { disk, GiB, hard, MiB, phases, plenty, podOf, run, world } from "./eviction-world.ts";
 
 test("a pod is evicted when memory is short, with kubelet's reason, message and condition, and nothing of it stays", async () => {
   await using at = await world();
@@ -235,46 +140,6 @@ test("once a threshold was passed its minimum reclaim is freed too", async () =>
   machine.load = free(9 * GiB);
   await clock.advance(10_000);
   expect(stopped).toHaveLength(2);
-});
-
-test("conditions of the Node last for the transition period, and decide which new pods are admitted", async () => {
-  await using at = await world();
-  const { edge, clock, machine } = at;
-  const conditions = (): string[] =>
-    at.edge.log.lines.filter((line) => line.includes("pressure on the node changed"));
-  machine.load = { ...plenty, memoryAvailableBytes: 50 * MiB };
-  await clock.advance(4000);
-  machine.load = plenty;
-  await clock.advance(200_000);
-  const requests = { memory: "10Mi" };
-  const key = "node.kubernetes.io/memory-pressure";
-  await run(at, podOf("best"), podOf("burst", { requests }), podOf("critical", { priority: 2_000_000_000 }));
-  await run(at, podOf("tolerant", { tolerations: [{ key, operator: "Exists", effect: "NoSchedule" }] }));
-  expect(phases(at, "best", "burst", "critical", "tolerant")).toEqual([
-    "Failed",
-    "Running",
-    "Running",
-    "Running",
-  ]);
-  expect(edge.status("uid-best")).toEqual({
-    phase: "Failed",
-    reason: "Evicted",
-    message: "Pod was rejected: The node had condition: [MemoryPressure]. ",
-    qosClass: "BestEffort",
-  });
-  await clock.advance(110_000);
-  await run(at, podOf("later"));
-  expect([phases(at, "later"), conditions().length]).toEqual([["Running"], 2]);
-});
-
-test("under disk pressure only critical pods are admitted", async () => {
-  await using at = await world();
-  const { clock, machine } = at;
-  machine.load = { ...plenty, disk: { ...disk, availableBytes: 9 * GiB } };
-  await clock.advance(4000);
-  const limits = { cpu: "1", memory: "10Mi" };
-  await run(at, podOf("guaranteed", { limits }), podOf("critical", { priority: 2_000_001_000 }));
-  expect(phases(at, "guaranteed", "critical")).toEqual(["Failed", "Running"]);
 });
 
 test("the pod with most on the disk goes first, and the message has what its containers wrote", async () => {
