@@ -123,7 +123,10 @@ function resolveVariable(variable: EnvVar, context: VariableContext): string | u
   }
   if (valueFrom.resourceFieldRef)
     return readResource(context.pod, context.container, valueFrom.resourceFieldRef, context.facts);
-  return "";
+  const [unknown] = Object.keys(valueFrom);
+  return unknown === undefined
+    ? ""
+    : refuse(`${unknown} of variable ${JSON.stringify(variable.name)} is not supported on this node`);
 }
 
 function readKey(

@@ -14,6 +14,7 @@ import {
   type NodeLimits,
 } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
+import { refuseUnserved, unappliedFields } from "#edge/edged/pods/admission";
 import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
 import type { AllocatedContainer } from "#edge/runtime/device-plugins";
@@ -76,6 +77,14 @@ export class PodStarter {
     }
     const details = await runtime.runSandbox(sandboxSpec(this.#state.pod, { attempt, dns, security }));
     containers.add(details);
+    if (attempt === 0) this.#warnOfUnapplied();
+  }
+
+  #warnOfUnapplied(): void {
+    const fields = unappliedFields(this.#state.pod);
+    if (fields.length === 0) return;
+    const message = `Not applied on this node: ${fields.join(", ")}`;
+    this.#parts.reporter.record(undefined, { type: "Warning", reason: "FieldsNotApplied", message });
   }
 
   async startContainer({ container, role, attempt }: Extract<Action, { kind: "start" }>): Promise<void> {
@@ -116,6 +125,7 @@ export class PodStarter {
   #refuseUnserved(): void {
     try {
       refusePod(this.#state.pod, this.#deps.security);
+      refuseUnserved(this.#state.pod);
     } catch (error) {
       const nowMs = this.#deps.clock.nowMs();
       for (const { name, image = "" } of this.#state.specs())

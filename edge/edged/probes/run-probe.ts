@@ -43,7 +43,7 @@ export async function runProbe(
     const { port, service = "" } = probe.grpc;
     return grpcHealth({ host: target.ip, port, service }, signal);
   }
-  return undefined;
+  return "missing probe handler";
 }
 
 /** Passes with status 200 to 399, as in kubelet. Also used for hooks. @returns the failure */

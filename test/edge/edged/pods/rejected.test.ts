@@ -85,3 +85,59 @@ test("a pod that passes its deadline gets one Event", async () => {
   const told = at.edge.events.filter(({ reason }) => reason === "DeadlineExceeded");
   expect([at.edge.status("uid-web")?.phase, told.map(({ count }) => count)]).toEqual(["Failed", [1]]);
 });
+
+test.each<[string, object, object]>([
+  ["spec.resourceClaims", { resourceClaims: [{ name: "gpu" }] }, {}],
+  ['volumeDevices of container "c"', {}, { volumeDevices: [{ name: "v", devicePath: "/dev/x" }] }],
+  [
+    'resources.limits.hugepages-2Mi of container "c"',
+    {},
+    { resources: { limits: { "hugepages-2Mi": "4Mi" } } },
+  ],
+])("a pod with %s is refused", async (what, spec, container) => {
+  await using at = await world();
+  await at.edge.apply(podOf(spec, container));
+  await at.clock.advance(0);
+  const waiting = at.edge.status("uid-web")?.containerStatuses?.[0]?.state?.waiting;
+  expect(waiting).toEqual({
+    reason: "CreateContainerConfigError",
+    message: `${what} is not supported on this node`,
+  });
+  expect(at.edge.events.map(({ reason, message }) => [reason, message])).toEqual([
+    ["FailedCreatePodSandBox", `Failed to create pod sandbox: ${what} is not supported on this node`],
+  ]);
+});
+
+test("a pod with fields that this node does not know runs, with one Event that names them", async () => {
+  await using at = await world();
+  const container = {
+    restartPolicyRules: [{ action: "Restart" }],
+    lifecycle: { stopSignal: "SIGUSR1" },
+    newer: "",
+  };
+  await at.edge.apply(podOf({ hostnameOverride: "other", schedulerName: "mine" }, container));
+  await at.clock.advance(60_000);
+  const warnings = at.edge.events.filter(({ type }) => type === "Warning");
+  expect([
+    at.edge.status("uid-web")?.phase,
+    warnings.map(({ reason, message, count }) => [reason, message, count]),
+  ]).toEqual([
+    "Running",
+    [
+      [
+        "FieldsNotApplied",
+        "Not applied on this node: spec.hostnameOverride, spec.containers[0].restartPolicyRules, spec.containers[0].lifecycle.stopSignal",
+        1,
+      ],
+    ],
+  ]);
+});
+
+test("a variable from a source that this node does not know keeps its container from starting", async () => {
+  await using at = await world();
+  await at.edge.apply(podOf({}, { env: [{ name: "A", valueFrom: { fileKeyRef: { path: "x" } } }] }));
+  await at.clock.advance(0);
+  expect(at.edge.events.map(({ message }) => message)).toContain(
+    'Error: fileKeyRef of variable "A" is not supported on this node',
+  );
+});
