@@ -15,7 +15,7 @@ export async function examineCri(
   address: string,
   options: { readonly clock: Clock; readonly timeoutMs: number },
 ): Promise<CriExamination> {
-  using calls = await CriCalls.open(address, options);
+  using calls = new CriCalls(address, options);
   const engine = new CriEngine(calls);
   return { info: await engine.info(), sandboxImage: await engine.sandboxImage() };
 }

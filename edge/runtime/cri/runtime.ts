@@ -69,7 +69,7 @@ const usualRotateMs = 10_000;
 /** An engine of the CRI, version 1. Opening does not contact it: calls reject while it cannot be reached. */
 export async function openCriRuntime(options: CriRuntimeOptions): Promise<ContainerRuntime> {
   const { address, clock, callTimeoutMs: timeoutMs = 30_000 } = options;
-  return new CriRuntime(await CriCalls.open(address, { clock, timeoutMs }), options);
+  return new CriRuntime(new CriCalls(address, { clock, timeoutMs }), options);
 }
 
 class CriRuntime implements ContainerRuntime {

@@ -179,7 +179,7 @@ ${cri}.cni]
 
   /** Whatever a failed test left, with its network. */
   async #removePods(): Promise<void> {
-    using calls = await CriCalls.open(this.endpoint, { clock: systemClock, timeoutMs: 30_000 });
+    using calls = new CriCalls(this.endpoint, { clock: systemClock, timeoutMs: 30_000 });
     const { items } = await calls.call("list", "ListPodSandbox", {});
     for (const { id: podSandboxId } of items) {
       await calls.call("stop", "StopPodSandbox", { podSandboxId });

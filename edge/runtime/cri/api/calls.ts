@@ -1,11 +1,13 @@
-import type { Client, ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 import type { Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
 import { withDeadline } from "#shared/lifecycle";
 import type { EngineCallOptions } from "#edge/runtime";
-import { grpcCodeOf, grpcCodes, toRuntimeError } from "./error.ts";
+import { decodeMessage } from "./decode.ts";
+import { readDefinition, type Method } from "./definition.ts";
+import { encodeMessage } from "./encode.ts";
+import { grpcCodeOf, grpcCodes, GrpcError, toRuntimeError } from "./error.ts";
+import { GrpcClient } from "./grpc.ts";
 import type { CriAnswer, CriMethod, CriRequest } from "./messages.ts";
-import { loadSchema, type Schema } from "./schema.ts";
 
 export interface CallOptions extends EngineCallOptions {
   /** Milliseconds; Infinity for none. Those of the connection by default. */
@@ -18,37 +20,16 @@ export interface CallsOptions {
   readonly timeoutMs: number;
 }
 
-/** The engine restarts within seconds, and pods wait for it. */
-const reconnectMs = { first: 200, cap: 2000 } as const;
-/** As kubelet's `maxMsgSize`. */
-const mostBytes = 16 * 1024 * 1024;
-
 /** A CRI engine and how it is called: each call has a deadline, and what it throws is one of our errors. */
 export class CriCalls implements Disposable {
-  readonly #client: Client;
-  readonly #schema: Schema;
+  readonly #client: GrpcClient;
   readonly #options: CallsOptions;
+  readonly #methods = readDefinition();
 
-  private constructor(client: Client, schema: Schema, options: CallsOptions) {
-    this.#client = client;
-    this.#schema = schema;
+  /** Contacts nothing. @param address `unix:///path` */
+  constructor(address: string, options: CallsOptions) {
+    this.#client = new GrpcClient(address.replace(/^unix:\/\//, ""));
     this.#options = options;
-  }
-
-  /** Loads gRPC; contacts nothing. @param address `unix:///path` */
-  static async open(address: string, options: CallsOptions): Promise<CriCalls> {
-    const { Client, credentials } = await import("@grpc/grpc-js");
-    const client = new Client(address, credentials.createInsecure(), {
-      "grpc.initial_reconnect_backoff_ms": reconnectMs.first,
-      "grpc.min_reconnect_backoff_ms": reconnectMs.first,
-      "grpc.max_reconnect_backoff_ms": reconnectMs.cap,
-      "grpc.max_receive_message_length": mostBytes,
-      "grpc.enable_http_proxy": 0,
-      "grpc.enable_channelz": 0,
-      "grpc.service_config_disable_resolution": 1,
-      "grpc.enable_retries": 0,
-    });
-    return new CriCalls(client, await loadSchema(), options);
   }
 
   get timeoutMs(): number {
@@ -73,30 +54,14 @@ export class CriCalls implements Disposable {
   }
 
   async #ask<M extends CriMethod>(
-    method: M,
+    name: M,
     request: CriRequest<M>,
     signal: AbortSignal | undefined,
   ): Promise<CriAnswer<M>> {
-    signal?.throwIfAborted();
-    const { path, encode, decode } = this.#schema.method(method);
-    const done = Promise.withResolvers<CriAnswer<M>>();
-    const call = this.#client.makeUnaryRequest<CriRequest<M>, CriAnswer<M>>(
-      path,
-      encode,
-      decode,
-      request,
-      (error: ServiceError | null, answer?: CriAnswer<M>) => {
-        if (error || answer === undefined) done.reject(error ?? new Error("the engine sent no answer"));
-        else done.resolve(answer);
-      },
-    );
-    const abort = (): void => call.cancel();
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      return await done.promise;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
+    let answer: CriAnswer<M> | undefined;
+    for await (const one of this.#answers(name, request, signal)) answer = one;
+    if (answer === undefined) throw new GrpcError(grpcCodes.internal, "the engine sent no answer");
+    return answer;
   }
 
   /** Undefined for what does not exist. */
@@ -121,29 +86,32 @@ export class CriCalls implements Disposable {
     request: CriRequest<M>,
     signal: AbortSignal,
   ): AsyncGenerator<CriAnswer<M>> {
-    const { path, encode, decode } = this.#schema.method(method);
-    signal.throwIfAborted();
-    const stream: ClientReadableStream<CriAnswer<M>> = this.#client.makeServerStreamRequest(
-      path,
-      encode,
-      decode,
-      request,
-    );
-    const abort = (): void => stream.cancel();
-    signal.addEventListener("abort", abort, { once: true });
     try {
-      const answers: AsyncIterable<CriAnswer<M>> = stream;
-      yield* answers;
+      yield* this.#answers(method, request, signal);
     } catch (thrown) {
       signal.throwIfAborted();
       throw toRuntimeError(what, thrown);
-    } finally {
-      signal.removeEventListener("abort", abort);
-      stream.cancel();
     }
   }
 
+  async *#answers<M extends CriMethod>(
+    name: M,
+    request: CriRequest<M>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<CriAnswer<M>> {
+    const { path, request: asked, answer } = this.#method(name);
+    for await (const bytes of this.#client.call(path, encodeMessage(asked, request), signal))
+      // `messages.ts` has the fields of the definition.
+      yield decodeMessage(answer, bytes) as CriAnswer<M>;
+  }
+
+  #method(name: CriMethod): Method {
+    const method = this.#methods.get(name);
+    if (!method) throw new Error(`api.proto.txt has no method ${name}`);
+    return method;
+  }
+
   [Symbol.dispose](): void {
-    this.#client.close();
+    this.#client[Symbol.dispose]();
   }
 }

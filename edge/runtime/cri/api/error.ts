@@ -1,5 +1,4 @@
 import { AppError, UnavailableError, asError } from "#shared/errors";
-import { recordOf } from "#shared/json";
 import type { RuntimeCode } from "#edge/runtime";
 
 /** Those status codes of gRPC that mean something here. */
@@ -9,8 +8,20 @@ export const grpcCodes = {
   notFound: 5,
   alreadyExists: 6,
   unimplemented: 12,
+  internal: 13,
   unavailable: 14,
 } as const;
+
+/** What an engine answers instead of a message, and with code "unavailable" that it does not answer. */
+export class GrpcError extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+    this.name = "GrpcError";
+  }
+}
 
 /** What gRPC threw, as one of our classes: the engine cannot be reached, or it refuses, and why. `what` completes "Cannot …". */
 export function toRuntimeError(what: string, thrown: unknown): AppError {
@@ -28,14 +39,12 @@ export function toRuntimeError(what: string, thrown: unknown): AppError {
 
 /** The status code of what gRPC threw; undefined for anything else. */
 export function grpcCodeOf(thrown: unknown): number | undefined {
-  const { code } = recordOf(thrown);
-  return typeof code === "number" ? code : undefined;
+  return thrown instanceof GrpcError ? thrown.code : undefined;
 }
 
 /** The engine's own sentence. */
 export function readReason(thrown: unknown): string {
-  const { details } = recordOf(thrown);
-  const text = typeof details === "string" && details !== "" ? details : asError(thrown).message;
+  const text = asError(thrown).message;
   if (/unknown service runtime\.v1\.(Runtime|Image)Service/.test(text))
     return 'the engine does not serve CRI v1: is "cri" among disabled_plugins of its configuration?';
   return text.trim();
