@@ -1,4 +1,5 @@
 import { isRecord } from "#shared/json";
+import { quantityNumber } from "./quantity.ts";
 
 /**
  * What a field has to be where it is given: a basic type, a list of some shape, a map of texts, or an object whose known
@@ -222,8 +223,12 @@ function isOf(value: unknown, kind: keyof typeof names): boolean {
     case "text or number":
       return typeof value === "string" || typeof value === "number";
     case "quantities":
-      return isRecord(value) && Object.values(value).every((one) => isOf(one, "text or number"));
+      return isRecord(value) && Object.values(value).every(isQuantity);
     case "texts":
       return isRecord(value) && Object.values(value).every((one) => typeof one === "string");
   }
+}
+
+function isQuantity(value: unknown): boolean {
+  return typeof value === "number" || (typeof value === "string" && quantityNumber(value) !== undefined);
 }

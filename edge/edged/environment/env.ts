@@ -96,6 +96,21 @@ function addAll(source: EnvSource, objects: Objects, env: Map<string, string>): 
   return undefined;
 }
 
+/** Keys of `envFrom` that cannot be names of variables, for an Event of kubelet's; one text for each ConfigMap or Secret. */
+export function skippedNames(container: Container, objects: Objects): string[] {
+  return (container.envFrom ?? []).flatMap((source) => {
+    const { key = "" } = bulkReference(source) ?? {};
+    const names = [...(readData(key, objects)?.keys() ?? [])].filter((name) => !isEnvName(name));
+    const [type, name] = key.split("/");
+    const shown = `${type === "secret" ? "secret" : "configMap"} ${objects.get(key)?.metadata.namespace}/${name}`;
+    return names.length === 0
+      ? []
+      : [
+          `Keys [${names.sort().join(", ")}] from the EnvFrom ${shown} were skipped since they are considered invalid environment variable names.`,
+        ];
+  });
+}
+
 /** As in: configmap "page" not found. */
 export function notFoundText(key: string): string {
   const slash = key.indexOf("/");

@@ -6,6 +6,7 @@ export {
   readField,
   readResource,
   resolveEnv,
+  skippedNames,
   type NodeApiFacts,
   type Objects,
   type PodFacts,

@@ -2,7 +2,13 @@ import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Container, EphemeralContainer, Pod } from "#shared/kube";
 import type { ContainerDetails, ContainerRuntime, ContainerSpec } from "#edge/runtime";
-import { envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/environment";
+import {
+  envReferences,
+  resolveEnv,
+  skippedNames,
+  type Objects,
+  type PodFacts,
+} from "#edge/edged/environment";
 import { containerMounts, terminationLogPath, type PodVolumes } from "#edge/edged/volumes";
 import { refuseContainer, refusePod, type NodeSecurity } from "#edge/edged/security-context";
 import {
@@ -200,6 +206,8 @@ async function imageAndEnv(
   const image = await images.ensure({ container, dockerConfigs, record, signal });
   const env = resolveEnv(pod, container, found, facts);
   if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
+  for (const message of skippedNames(container, found))
+    record({ type: "Warning", reason: "InvalidEnvironmentVariableNames", message });
   return { imageUser: image.user ?? "", env: env.env };
 }
 

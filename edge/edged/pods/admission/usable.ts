@@ -12,6 +12,8 @@ export function findUnusable(pod: Pod): string | undefined {
   if (containers.length === 0) return "spec.containers: expected at least one";
   if (![uid, name, namespace].every(isName))
     return "metadata: name, namespace or uid is missing or not a name";
+  const choice = findOddChoice(pod);
+  if (choice !== undefined) return choice;
   const { initContainers = [], ephemeralContainers = [] } = pod.spec;
   const odd = [...containers, ...initContainers, ...ephemeralContainers].find(
     (one) => !isContainerName(one.name),
@@ -27,4 +29,36 @@ function isName(name: string | undefined): boolean {
 /** `POD` is the sandbox; an underscore would let two containers have one name in the engine. */
 function isContainerName(name: string): boolean {
   return /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
+}
+
+const policies: Readonly<Record<string, readonly string[]>> = {
+  restartPolicy: ["Always", "OnFailure", "Never"],
+  dnsPolicy: ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
+  imagePullPolicy: ["Always", "IfNotPresent", "Never"],
+  terminationMessagePolicy: ["File", "FallbackToLogsOnError"],
+  protocol: ["TCP", "UDP", "SCTP"],
+};
+
+/** A word that an API server would not let through, and that here would be taken for another one. */
+function findOddChoice({ spec }: Pod): string | undefined {
+  const lists = ["containers", "initContainers", "ephemeralContainers"] as const;
+  const found = [
+    ...choicesOf("spec", spec),
+    ...lists.flatMap((list) =>
+      (spec[list] ?? []).flatMap((container, index) => {
+        const path = `spec.${list}[${index}]`;
+        const ports = (container.ports ?? []).flatMap((port, at) => choicesOf(`${path}.ports[${at}]`, port));
+        return [...choicesOf(path, container), ...ports];
+      }),
+    ),
+  ];
+  return found[0];
+}
+
+function choicesOf(path: string, given: object): string[] {
+  return Object.entries(given).flatMap(([field, value]) => {
+    const allowed = Object.hasOwn(policies, field) ? policies[field] : undefined;
+    if (!allowed || typeof value !== "string" || value === "" || allowed.includes(value)) return [];
+    return [`${path}.${field}: expected one of ${allowed.join(", ")}`];
+  });
 }

@@ -34,6 +34,15 @@ test.each<[string, Pod]>([
     podOf({}, { resources: { limits: { cpu: {} } } }),
   ],
   ["spec.hostname: expected a string", podOf({ hostname: 1 })],
+  [
+    "spec.containers[0].resources.limits: expected an object of quantities",
+    podOf({}, { resources: { limits: { memory: "64 MB" } } }),
+  ],
+  ["spec.restartPolicy: expected one of Always, OnFailure, Never", podOf({ restartPolicy: "Sometimes" })],
+  [
+    "spec.containers[0].ports[0].protocol: expected one of TCP, UDP, SCTP",
+    podOf({}, { ports: [{ containerPort: 80, hostPort: 80, protocol: "QUIC" }] }),
+  ],
   ['a container is called "C": expected a DNS label', podOf({ initContainers: [{ name: "C" }] })],
 ])("a pod that cannot be used gets one Event with %s, and is gone when it is deleted", async (fault, pod) => {
   await using at = await world();
@@ -140,4 +149,21 @@ test("a variable from a source that this node does not know keeps its container 
   expect(at.edge.events.map(({ message }) => message)).toContain(
     'Error: fileKeyRef of variable "A" is not supported on this node',
   );
+});
+
+test("keys that cannot be variables are named by an Event, and the others are given", async () => {
+  await using at = await world();
+  const data = { "1st": "x", "a=b": "x", good: "x" };
+  await at.edge.configure("configmap", "odd", { metadata: { name: "odd", namespace: "default" }, data });
+  await at.edge.apply(podOf({}, { envFrom: [{ configMapRef: { name: "odd" } }] }));
+  await at.clock.advance(1000);
+  expect(
+    at.edge.events.filter(({ type }) => type === "Warning").map(({ reason, message }) => [reason, message]),
+  ).toEqual([
+    [
+      "InvalidEnvironmentVariableNames",
+      "Keys [1st, a=b] from the EnvFrom configMap default/odd were skipped since they are considered invalid environment variable names.",
+    ],
+  ]);
+  expect(at.edge.status("uid-web")?.phase).toBe("Running");
 });
