@@ -33,7 +33,7 @@ import {
 import { CriCalls } from "#edge/runtime/cri/api";
 import { removeLog, rotateLog, type LogLimits } from "#edge/runtime/cri/logs";
 import { CriStreams } from "#edge/runtime/cri/streams";
-import { CgroupUsage, logSize } from "#edge/runtime/usage";
+import { CgroupUsage, limitProcesses, logSize } from "#edge/runtime/usage";
 import { containerConfig, logDirectory, logPath, sandboxConfig, type ConfigOptions } from "./create.ts";
 import { countsSwap, CriEngine } from "./engine.ts";
 import { CriImages } from "./images.ts";
@@ -83,6 +83,8 @@ class CriRuntime implements ContainerRuntime {
   readonly #limitsSwap = countsSwap();
   /** Ids of sandboxes at the last list: the CRI asks about them by other calls. */
   #sandboxes = new Set<string>();
+  /** Of containers that were created and not started, by id. */
+  readonly #processLimits = new Map<string, number>();
 
   constructor(calls: CriCalls, options: CriRuntimeOptions) {
     const { signal } = this.#closed;
@@ -178,6 +180,7 @@ class CriRuntime implements ContainerRuntime {
     const request = { podSandboxId: identity.sandboxId, config, sandboxConfig: known };
     const what = `create container "${identity.container}"`;
     const { containerId } = await this.#calls.call(what, "CreateContainer", request, { timeoutMs: workMs });
+    if (spec.pidsLimit !== undefined) this.#processLimits.set(containerId, spec.pidsLimit);
     return containerId;
   }
 
@@ -186,6 +189,21 @@ class CriRuntime implements ContainerRuntime {
       await this.#calls.call("start container", "StartContainer", { containerId }, { timeoutMs: workMs });
     } catch (error) {
       if (error instanceof UnavailableError || !(await this.#isRunning(containerId))) throw error;
+    }
+    await this.#limitProcesses(containerId);
+  }
+
+  /** The engine makes the control group when it starts the container. */
+  async #limitProcesses(id: string): Promise<void> {
+    const most = this.#processLimits.get(id);
+    this.#processLimits.delete(id);
+    if (most === undefined) return;
+    const details = await this.inspect(id);
+    if (details?.phase !== "running") return;
+    try {
+      limitProcesses(id, { pid: details.pid, most });
+    } catch (error) {
+      this.#options.log.warn("cannot limit the processes of a container", { container: id, error });
     }
   }
 
@@ -204,6 +222,7 @@ class CriRuntime implements ContainerRuntime {
     const found = await this.#calls.find("inspect container", "ContainerStatus", { containerId });
     await this.#calls.find("remove container", "RemoveContainer", { containerId }, { timeoutMs: workMs });
     removeLog(found?.status?.logPath ?? "");
+    this.#processLimits.delete(containerId);
   }
 
   async list(podUid?: string): Promise<readonly ContainerSummary[]> {

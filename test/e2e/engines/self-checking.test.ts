@@ -43,16 +43,13 @@ async function run(pair: Pair, pods: readonly SelfChecking[]): Promise<string[]>
     found = itemsOf(list, "items");
     const left = found.filter((pod) => !isOver(pod)).map(nameOf);
     return left.length === 0 || `${left.length} have not ended: ${left.join(" ")}`;
-  }).catch((error: unknown) => console.log(String(error)));
+  }).catch(() => undefined);
   const wrong = pods.flatMap(
     (wanted) =>
       faultOf(
         wanted,
         found.find((pod) => nameOf(pod) === wanted.name),
       ) ?? [],
-  );
-  console.log(
-    `${pods.length - wrong.length} of ${pods.length} pods are run as specified ${wrong.map((w) => w.slice(0, 400)).join("\n")}`,
   );
   // Some have mounts of the host below the directory of edgecore.
   await pair.kubectl("delete", "pods", "--all", "--timeout=60s");

@@ -190,6 +190,14 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
     expect(error).toMatchObject({ code: "image-pull", message: expect.stringContaining("kubeedge.invalid") });
   });
 
+  test("limits the processes of a container", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("limited", { pidsLimit: 20 });
+    const script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all";
+    const { output } = await pod.runtime.runCommand(id, ["sh", "-c", script], { maxOutputBytes: 10_000 });
+    expect(output).toContain("can't fork");
+  });
+
   test("refuses to mount what does not exist", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const mounts = [{ source: "/tmp/kubeedge-no-such-directory", target: "/data", readOnly: false }];
