@@ -7,6 +7,7 @@ import {
   type Secret,
 } from "#shared/kube";
 import { serviceLinksOf, type ServiceLink } from "#shared/service-links";
+import { Expansion } from "./expand.ts";
 import { serviceVariables } from "./service-variables.ts";
 
 /** Objects a pod refers to, by `configmap/<name>` and `secret/<name>`; undefined when they are not there. */
@@ -48,7 +49,10 @@ export function envReferences(container: Container): string[] {
   return [...new Set(keys.filter((key) => key !== undefined))];
 }
 
-/** The environment of a container: `envFrom` first, then `env` in order, later ones win. */
+/**
+ * The environment of a container: `envFrom` first, then `env` in order, later ones win.
+ * @throws AppError (CreateContainerConfigError) as `expand`
+ */
 export function resolveEnv(pod: Pod, container: Container, objects: Objects, facts: PodFacts): EnvResult {
   const services = pod.spec["enableServiceLinks"] === false ? [] : serviceLinksOf(pod);
   const env = new Map(serviceVariables([...apiLinks(pod, facts.nodeApi), ...services]));
@@ -56,8 +60,9 @@ export function resolveEnv(pod: Pod, container: Container, objects: Objects, fac
     const refusal = addAll(source, objects, env);
     if (refusal) return refusal;
   }
+  const expansion = new Expansion();
   for (const variable of container.env ?? []) {
-    const value = resolveVariable(variable, { pod, container, objects, facts, env });
+    const value = resolveVariable(variable, { pod, container, objects, facts, env, expansion });
     if (typeof value === "object") return value;
     if (value !== undefined) env.set(variable.name, value);
   }
@@ -123,13 +128,14 @@ interface VariableContext {
   readonly objects: Objects;
   readonly facts: PodFacts;
   readonly env: ReadonlyMap<string, string>;
+  readonly expansion: Expansion;
 }
 
 type Refusal = Extract<EnvResult, { ok: false }>;
 
 function resolveVariable(variable: EnvVar, context: VariableContext): string | undefined | Refusal {
   const { valueFrom } = variable;
-  if (!valueFrom) return expand(variable.value ?? "", context.env);
+  if (!valueFrom) return context.expansion.expand(variable.value ?? "", context.env);
   if (valueFrom.configMapKeyRef) return readKey("configmap", valueFrom.configMapKeyRef, context);
   if (valueFrom.secretKeyRef) return readKey("secret", valueFrom.secretKeyRef, context);
   if (valueFrom.fieldRef) {
@@ -171,14 +177,6 @@ export function readData(key: string, objects: Objects): ReadonlyMap<string, Buf
   for (const [name, text] of Object.entries(object.binaryData ?? {}))
     found.set(name, Buffer.from(text, "base64"));
   return found;
-}
-
-/** Kubernetes: `$(NAME)` is replaced when NAME is known, `$$(NAME)` stands for `$(NAME)`. */
-export function expand(text: string, env: ReadonlyMap<string, string>): string {
-  return text.replace(/\$(\$|\(([^()]*)\))/g, (whole, first: string, name: string | undefined) => {
-    if (first === "$") return "$";
-    return env.get(name ?? "") ?? whole;
-  });
 }
 
 /** The value of a downward API field path; undefined when it is not served. */

@@ -1,6 +1,5 @@
 export {
   envReferences,
-  expand,
   notFoundText,
   readData,
   readField,
@@ -11,3 +10,4 @@ export {
   type Objects,
   type PodFacts,
 } from "./env.ts";
+export { expand, Expansion } from "./expand.ts";

@@ -2,7 +2,7 @@ import { AppError } from "#shared/errors";
 import { quantityNumber, runtimeHandlerField, type Container, type Pod } from "#shared/kube";
 import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import type { AllocatedContainer } from "#edge/runtime/device-plugins";
-import { expand } from "#edge/edged/environment";
+import { Expansion } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 import { oomScoreAdj, sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
 
@@ -60,7 +60,8 @@ export interface NodeLimits {
 /** One container of a pod, joined to its sandbox. */
 export function containerSpec(pod: Pod, container: Container, options: ContainerOptions): ContainerSpec {
   const { role, attempt, sandboxId, sandbox, env, mounts, imageUser, security: node } = options;
-  const expanded = (texts: readonly string[]): string[] => texts.map((text) => expand(text, env));
+  const expansion = new Expansion();
+  const expanded = (texts: readonly string[]): string[] => texts.map((text) => expansion.expand(text, env));
   return {
     identity: {
       ...identityOf(pod, { container: container.name, role, attempt }),
@@ -72,7 +73,7 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     ...(container.command?.length ? { command: expanded(container.command) } : {}),
     ...(container.args?.length ? { args: expanded(container.args) } : {}),
     env: [...env].map(([name, value]) => `${name}=${value}`),
-    ...(container.workingDir ? { workingDir: expand(container.workingDir, env) } : {}),
+    ...(container.workingDir ? { workingDir: expansion.expand(container.workingDir, env) } : {}),
     tty: container.tty ?? false,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

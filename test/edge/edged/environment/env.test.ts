@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { expand, resolveEnv, type Objects } from "#internal/edge/edged/environment/env.ts";
+import { expand, Expansion, resolveEnv, type Objects } from "#edge/edged/environment";
 import type { Container, KubeObject, Pod } from "#shared/kube";
 import { withServiceLinks } from "#shared/service-links";
 
@@ -29,6 +29,24 @@ test.each([
   ["$(NONE) $ $(", "$(NONE) $ $("],
 ])("expand turns %p into %p", (text, expected) => {
   expect(expand(text, new Map([["A", "1"]]))).toBe(expected);
+});
+
+test("resolveEnv refuses variables that double each other beyond what a program can get", () => {
+  const variables = Array.from({ length: 40 }, (_, index) => ({
+    name: `A${index + 1}`,
+    value: `$(A${index})$(A${index})`,
+  }));
+  expect(() => env({ env: [{ name: "A0", value: "x" }, ...variables] })).toThrow(
+    "the variables that are expanded make too long a text: $(A17) does not fit",
+  );
+});
+
+test("an expansion refuses texts that are too long together", () => {
+  const expansion = new Expansion();
+  const long = new Map([["A", "x".repeat(131_072)]]);
+  const texts = Array.from({ length: 48 }, () => expansion.expand("$(A)", long));
+  expect(texts.join("").length).toBe(6 * 1024 * 1024);
+  expect(() => expansion.expand("$(A)", long)).toThrow("make too long a text");
 });
 
 test("resolveEnv lets later variables see earlier ones and prefixes whole sources", () => {
