@@ -1,3 +1,4 @@
+import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { admitCreate, admitUpdate, decodeBody, findKind, type KindInfo } from "#cloud/kube-api/kinds";
 import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
@@ -80,3 +81,13 @@ function merged(value: Json, change: Json): Json {
   }
   return result;
 }
+
+test("a schedule that takes long to read is refused", () => {
+  const kind = kindOf("CronJob");
+  const schedule = `${"0,".repeat(2050)}0 * * * *`;
+  const outcome = admitCreate(kind, decoded(kind, objectOf(kind, "j", { schedule })), { now });
+  expect(outcome).toMatchObject({
+    ok: false,
+    status: { details: { causes: [{ message: "Too long: must have at most 4096 bytes" }] } },
+  });
+});
