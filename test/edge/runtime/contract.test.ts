@@ -198,6 +198,19 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
     expect(output).toContain("can't fork");
   });
 
+  test("runs a sandbox with a runtime handler that the engine has, and refuses others", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const withHandler = (runtimeHandler: string) =>
+      pod.runtime.runSandbox(pod.sandboxSpec({ runtimeHandler }));
+    const error = await withHandler("kubeedge-none").catch((thrown: unknown) => thrown as Error);
+    expect(error).toMatchObject({
+      code: "engine-refused",
+      message: expect.stringContaining("kubeedge-none"),
+    });
+    expect(await pod.runtime.list(pod.uid)).toEqual([]);
+    expect((await withHandler("runc")).phase).toBe("running");
+  });
+
   test("refuses to mount what does not exist", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const mounts = [{ source: "/tmp/kubeedge-no-such-directory", target: "/data", readOnly: false }];

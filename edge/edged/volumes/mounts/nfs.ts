@@ -4,7 +4,7 @@ import { AppError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { NfsSource } from "#shared/volumes";
 import { mountPoints } from "./mount-table.ts";
-import { runTool, toolPath } from "./tool.ts";
+import { runTool } from "./tool.ts";
 
 export interface NfsTools {
   readonly clock: Clock;
@@ -14,6 +14,8 @@ export interface NfsTools {
 
 /** mount.nfs tries a server that does not answer for two minutes, then again and again with `bg`. */
 const mountMs = 60_000;
+/** Where `mount` looks for its helpers. */
+const helperPath = "/sbin:/sbin/fs.d:/sbin/fs:/usr/sbin:/run/current-system/sw/bin";
 /** For a server that is asked for the room it has. */
 const answerMs = 10_000;
 
@@ -26,7 +28,7 @@ export async function mountNfs(source: NfsSource, path: string, tools: NfsTools)
   const point = join(realpathSync(dirname(path)), basename(path));
   if (mountPoints().includes(point)) return;
   if (process.getuid?.() !== 0) throw failed("edgecore has to run as root");
-  if (Bun.which("mount.nfs", { PATH: toolPath }) === null)
+  if (Bun.which("mount.nfs", { PATH: helperPath }) === null)
     throw failed(
       'mount.nfs is not installed on this node; on Debian and Ubuntu: "apt-get install nfs-common"',
     );

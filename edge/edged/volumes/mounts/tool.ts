@@ -22,7 +22,6 @@ export async function runTool(command: readonly string[], options: ToolOptions):
     stdin: "ignore",
     stdout: "ignore",
     stderr: "pipe",
-    env: { PATH: toolPath, LC_ALL: "C" },
     detached: true,
   });
   try {
@@ -39,9 +38,6 @@ export async function runTool(command: readonly string[], options: ToolOptions):
     return describeError(error);
   }
 }
-
-/** Where `mount` looks for its helpers as well. */
-export const toolPath = "/sbin:/usr/sbin:/bin:/usr/bin:/usr/local/sbin:/usr/local/bin";
 
 function killGroup(pid: number): void {
   try {

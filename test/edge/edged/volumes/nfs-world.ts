@@ -15,7 +15,7 @@ import { withClaimSource } from "#shared/volumes";
 const [dir = "", helper = ""] = process.argv.slice(2);
 const exported = join(dir, "exports");
 const calls = join(dir, "calls");
-mkdirSync(join(exported, "srv"), { recursive: true });
+mkdirSync(join(exported, "srv/sub"), { recursive: true });
 writeFileSync(join(exported, "srv/file"), "from the server");
 writeFileSync(
   helper,
@@ -33,7 +33,10 @@ function podOf(name: string, volume: Omit<Volume, "name">): Pod {
     metadata: { name, namespace: "default", uid: `uid-${name}` },
     spec: {
       terminationGracePeriodSeconds: 0,
-      containers: ["a", "b"].map((one) => ({ name: one, image: "web:1", volumeMounts })),
+      containers: [
+        { name: "a", image: "web:1", volumeMounts },
+        { name: "b", image: "web:1", volumeMounts: [{ name: "data", mountPath: "/sub", subPath: "sub" }] },
+      ],
       volumes: [{ name: "data", ...volume }],
     },
   };
