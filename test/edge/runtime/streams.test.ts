@@ -110,6 +110,21 @@ function streams(open: Open): void {
     await expect(process.write(bytesOf("x"))).rejects.toThrow("it has no stdin");
   });
 
+  test("says why a command cannot be run", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("missing");
+    const run = async (): Promise<string> => {
+      const command = ["/no-such-program"];
+      await using process = await pod.runtime.exec(id, { command, tty: false, stdin: false });
+      const { stdout, stderr } = await collect(process.output);
+      return `${stdout}${stderr} ${await process.exitCode()}`;
+    };
+    // Docker writes it to the output, engines of the CRI refuse.
+    const said = await run().catch((error: Error) => error.message);
+    expect(said).toContain("no such file or directory");
+    expect(said).not.toContain("is lost");
+  });
+
   test("waits for the exit code of a command that closes its output first", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const id = await pod.start("silent");

@@ -1,4 +1,4 @@
-import { AppError, UnavailableError } from "#shared/errors";
+import { AppError, ClosedError, UnavailableError } from "#shared/errors";
 import { childOf, isObject, itemsOf, textOf, tryJson } from "#shared/json";
 import type { SpdyStream } from "#shared/spdy";
 import type { ExecStream, OutputChunk, RuntimeCode, TerminalSize } from "#edge/runtime";
@@ -154,12 +154,14 @@ function readOutcome(text: string): number {
   const causes = itemsOf(status && childOf(status, "details"), "causes");
   const code = causes.find((one) => textOf(one, "reason") === "ExitCode");
   if (textOf(status, "reason") === "NonZeroExitCode" && code) return Number(textOf(code, "message"));
-  const why = textOf(status, "message") || text || "the engine has not said how it ended";
+  const message = textOf(status, "message") || text || "the engine has not said how it ended";
+  // The node says the same before it.
+  const why = message.replace(/^Internal error occurred: error executing command in container: /, "");
   throw new AppError("engine-refused" satisfies RuntimeCode, `Cannot run a command in a container: ${why}`);
 }
 
 function lost(thrown: unknown): AppError {
-  if (thrown instanceof UnavailableError) return thrown;
+  if (thrown instanceof AppError && !(thrown instanceof ClosedError)) return thrown;
   return new UnavailableError(
     "engine-away",
     "Cannot go on with a stream: the connection to the container engine is lost",
