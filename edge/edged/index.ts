@@ -22,7 +22,7 @@ export interface Edged extends Running {
 export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise<Edged> {
   await using stack = new AsyncDisposableStack();
   const { port, runtime, clock } = deps;
-  const { config, pinsDir } = prepareDirs(given, deps.log);
+  const { config, pinsDir } = await prepareDirs(given, deps.log);
   const { agent, pods, unknown, evictor, images, statics, devices } = makeParts(config, { ...deps, pinsDir });
   stack.use(images);
   stack.use(unknown);
@@ -124,16 +124,18 @@ function viewOf({
 }
 
 /** Creates the directories of edged and releases mounts for subPaths that an earlier run left. */
-function prepareDirs(
+async function prepareDirs(
   config: EdgedSettings,
   log: Logger,
-): { readonly config: EdgedSettings; readonly pinsDir: string } {
+): Promise<{ readonly config: EdgedSettings; readonly pinsDir: string }> {
   for (const name of ["pods", pinsName])
     mkdirSync(join(config.dataDir, name), { recursive: true, mode: 0o700 });
   // The kernel lists mounts by their real paths.
   const dataDir = realpathSync(config.dataDir);
   const pinsDir = join(dataDir, pinsName);
-  releaseAll(pinsDir, (path, error) => log.warn("cannot release a mount of an earlier run", { path, error }));
+  await releaseAll(pinsDir, (path, error) =>
+    log.warn("cannot release a mount of an earlier run", { path, error }),
+  );
   return { config: { ...config, dataDir }, pinsDir };
 }
 

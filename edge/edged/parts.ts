@@ -19,6 +19,7 @@ import { measure, measureStorage, readNodeUsage } from "#edge/edged/node/usage";
 import { findMisplaced, Pods } from "#edge/edged/pods";
 import { StaticPods, type StaticPodsDeps } from "#edge/edged/static-pods";
 import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
+import type { ReadMounts } from "#edge/edged/volumes";
 import type { ContainerCounters } from "#shared/usage";
 
 /** `edged.*` of the config file, and the identity of the node. */
@@ -68,6 +69,8 @@ export interface EdgedDeps {
   readonly onHealth?: ((name: string, check: () => string | undefined) => Disposable) | undefined;
   /** What the machine has left; read from its kernel unless given. */
   readonly readLoad?: ((dataDir: string) => MachineLoad) | undefined;
+  /** What is mounted; read from the kernel, in a thread, unless given. */
+  readonly readMounts?: ReadMounts | undefined;
 }
 
 export interface Parts {
@@ -144,11 +147,11 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
 
 function makeUnknown(
   { dataDir }: EdgedSettings,
-  { port, runtime, clock, log }: EdgedDeps,
+  { port, runtime, clock, log, readMounts }: EdgedDeps,
   others: Pick<ConstructorParameters<typeof UnknownPods>[0], "isKnown" | "isOrphan" | "onRemoved">,
 ): UnknownPods {
   const confirm = (pod: PodName): Promise<PodVerdict> => port.ask("pod.confirm", pod);
-  return new UnknownPods({ runtime, clock, log, dataDir, confirm, ...others });
+  return new UnknownPods({ runtime, clock, log, dataDir, readMounts, confirm, ...others });
 }
 
 function makeDevices(

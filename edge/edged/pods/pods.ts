@@ -19,7 +19,12 @@ import type { EventRecorder } from "#edge/edged/events";
 import type { NodeImages } from "#edge/edged/images";
 import { hasAppArmor } from "#edge/edged/security-context";
 import { requestTokens } from "#edge/edged/environment/tokens";
-import { removeClaimDirectory, volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
+import {
+  removeClaimDirectory,
+  volumeTokenRequests,
+  volumeReferences,
+  type ReadMounts,
+} from "#edge/edged/volumes";
 import { claimSourceOf, volumeSourceOf } from "#shared/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { findUnusable, pressureRefusal, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
@@ -60,6 +65,7 @@ export interface PodsDeps {
   /** Of the node. */
   readonly memoryBytes: number;
   readonly nodeApi?: NodeApiFacts | undefined;
+  readonly readMounts?: ReadMounts | undefined;
   /** Types of the Node's conditions of pressure that are True, e.g. "MemoryPressure". */
   readonly pressures: () => readonly string[];
   /** What the Node has against a new pod. */
@@ -286,6 +292,7 @@ export class Pods implements AsyncDisposable {
       findNoRoom: (pod) => this.#findNoRoom(pod),
       admit: async (pod) => (await this.#deps.findMisplaced(pod)) ?? devices.admit(pod),
       devicesOf: devices.prepare,
+      readMounts: this.#deps.readMounts,
       onGone: (pod) => this.#removed(pod),
     };
   }

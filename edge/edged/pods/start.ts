@@ -162,7 +162,7 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
   const { imageUser, env } = await imageAndEnv(input, deps);
   const terminationLog = terminationLogPath(podDir, container.name, attempt);
   const hosts = { hostname: hostnameOf(pod), domain: dns.domain, podIps: facts.podIps };
-  using held = await containerMounts({
+  await using held = await containerMounts({
     pod,
     container,
     volumes,

@@ -5,7 +5,7 @@ import type { Pod, PodStatus } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
 import { earlierRuns, planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
-import { PodVolumes, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
+import { PodVolumes, removePodDir, type PodVolumesOptions, type ReadMounts } from "#edge/edged/volumes";
 import type { ContainerDetails } from "#edge/runtime";
 import type { Refusal } from "#edge/edged/pods/admission";
 import { syncEvent, unhealthyEvent } from "./events.ts";
@@ -22,6 +22,7 @@ export interface PodWorkerDeps
   readonly findNoRoom: (pod: Pod) => Refusal | undefined;
   /** What else is against a new pod; gives it its devices when nothing is. */
   readonly admit: (pod: Pod) => Promise<Refusal | undefined>;
+  readonly readMounts?: ReadMounts | undefined;
   /** Nothing of the pod is left on this node. */
   readonly onGone: (pod: Pod) => Promise<void>;
 }
@@ -310,7 +311,7 @@ export class PodWorker implements AsyncDisposable {
     const { containers } = this.#state;
     await containers.removeAll(containers.all);
     this.#volumes.stale();
-    if (existsSync(dirname(this.#deps.podDir))) await removePodDir(this.#deps.podDir, this.#deps.clock);
+    if (existsSync(dirname(this.#deps.podDir))) await removePodDir(this.#deps.podDir, this.#deps);
   }
 
   #stopped(): boolean {
@@ -368,14 +369,14 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #terminate(): Promise<void> {
-    const { podDir, clock } = this.#deps;
+    const { podDir } = this.#deps;
     const { containers } = this.#state;
     await this.#observe();
     await this.#stopper.stopAll("deleted");
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
     await containers.removeAll(containers.all);
-    await removePodDir(podDir, clock);
+    await removePodDir(podDir, this.#deps);
     await this.#deps.onGone(this.#state.pod);
     this.#dirty = false;
     this.#closed.abort();

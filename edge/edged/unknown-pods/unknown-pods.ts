@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { PodName, PodVerdict } from "#shared/topics";
-import { readPodName, removePodDir } from "#edge/edged/volumes";
+import { readPodName, removePodDir, type ReadMounts } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, StrayContainer } from "#edge/runtime";
 import { isInUse } from "./in-use.ts";
 
@@ -13,6 +13,7 @@ export interface UnknownPodsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly dataDir: string;
+  readonly readMounts?: ReadMounts | undefined;
   /** Asks the cloud about one pod; "unknown" without a certain answer. */
   readonly confirm: (pod: PodName) => Promise<PodVerdict>;
   readonly isKnown: (uid: string) => boolean;
@@ -96,7 +97,7 @@ export class UnknownPods implements AsyncDisposable {
     if (verdict !== "gone" || isKnown(uid) || this.#closed) return;
     const why = isOrphan ? "its file is gone" : "the cluster does not know this pod";
     await this.#remove(pod, containers, why);
-    if (existsSync(podDir)) await removePodDir(podDir, this.#options.clock);
+    if (existsSync(podDir)) await removePodDir(podDir, this.#options);
   }
 
   async #remove(pod: PodName, containers: readonly ContainerSummary[], why: string): Promise<void> {

@@ -66,7 +66,7 @@ export async function removeClaimDirectory(volume: KubeObject): Promise<void> {
   const found = lstatSync(real, { throwIfNoEntry: false });
   if (!found) return;
   if (!found.isDirectory()) throw notRemoved(path, "it is no directory");
-  const mount = mountPoints().find((point) => point === real || point.startsWith(real + sep));
+  const mount = (await mountPoints()).find((point) => point === real || point.startsWith(real + sep));
   if (mount !== undefined) throw notRemoved(path, `something is mounted at ${mount}`);
   await rm(real, { recursive: true, force: true });
 }

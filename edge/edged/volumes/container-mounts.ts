@@ -20,7 +20,7 @@ export interface MountsInput {
 }
 
 /** The mounts of a container. Disposed once the container runs: the pins of its start are released. */
-export interface ContainerMounts extends Disposable {
+export interface ContainerMounts extends AsyncDisposable {
   readonly mounts: readonly Mount[];
 }
 
@@ -31,14 +31,14 @@ type VolumeMount = NonNullable<Container["volumeMounts"]>[number];
 /** The mounts of a container, its termination log among them. @throws VolumeError, or AppError with kubelet's reason */
 export async function containerMounts(input: MountsInput): Promise<ContainerMounts> {
   const { container, terminationLog } = input;
-  using stack = new DisposableStack();
+  await using stack = new AsyncDisposableStack();
   const mounts: Mount[] = [];
   for (const mount of container.volumeMounts ?? []) mounts.push(await mountOf(input, mount, stack));
   makeTerminationLog(terminationLog);
   const target = absolute(container.terminationMessagePath || "/dev/termination-log");
   mounts.push({ source: terminationLog, target, readOnly: false }, ...hostsMount(input, mounts));
   const pins = stack.move();
-  return { mounts, [Symbol.dispose]: () => pins.dispose() };
+  return { mounts, [Symbol.asyncDispose]: () => pins.disposeAsync() };
 }
 
 /** A container may bring a file of its own. */
@@ -48,7 +48,7 @@ function hostsMount({ pod, podDir, hosts }: MountsInput, others: readonly Mount[
   return [{ source: writeHostsFile(podDir, pod, hosts), target: hostsPath, readOnly: false }];
 }
 
-async function mountOf(input: MountsInput, mount: VolumeMount, stack: DisposableStack): Promise<Mount> {
+async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDisposableStack): Promise<Mount> {
   const { pod, container, volumes } = input;
   const root = volumes.get(mount.name);
   const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
@@ -65,7 +65,7 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: Disposable
 async function pinned(
   { container, pinsDir }: MountsInput,
   { mount, root, subPath }: { readonly mount: VolumeMount; readonly root: string; readonly subPath: string },
-  stack: DisposableStack,
+  stack: AsyncDisposableStack,
 ): Promise<string> {
   try {
     return stack.use(await pinSubPath({ root, subPath, pinsDir })).path;

@@ -1,7 +1,9 @@
-import { existsSync, lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Clock } from "#shared/clock";
 import { quantityNumber, type Pod, type Volume } from "#shared/kube";
 import { openVolume, type VolumePlace } from "./file-volume.ts";
-import { isMounted } from "#edge/edged/volumes/mounts";
+import { runTool } from "#edge/edged/volumes/mounts";
 import { VolumeError } from "./volume-files.ts";
 
 /** Checks and makes what a hostPath asks for. @returns the host's path */
@@ -40,29 +42,45 @@ function matchesType(found: ReturnType<typeof lstatSync> | undefined, type: stri
   return type === "CharDevice" ? found.isCharacterDevice() : type === "BlockDevice" && found.isBlockDevice();
 }
 
-/**
- * A directory that lives as long as the pod; in memory when asked for. Owner and mode are set when it is made: what
- * the pod made of them later stays. `path` is where it is mounted from.
- */
-export function prepareEmptyDir(place: VolumePlace, path: string, { volume, pod }: EmptyDirOptions): void {
+/** A directory that lives as long as the pod. Owner and mode are set when it is made: what the pod made of them later stays. */
+export function prepareEmptyDir(place: VolumePlace, { volume, pod }: EmptyDirOptions): void {
   const { medium = "" } = volume.emptyDir ?? {};
   if (medium !== "" && medium !== "Memory")
     throw new VolumeError(
       volume.name,
       `emptyDir medium ${JSON.stringify(medium)} is not supported on this node`,
     );
-  const gid = pod.spec.securityContext?.fsGroup;
-  const mode = gid === undefined ? 0o777 : 0o2777;
-  openVolume(place, { gid, mode })[Symbol.dispose]();
-  if (medium !== "Memory" || isMounted(path)) return;
+  openVolume(place, { gid: groupOf(pod), mode: modeOf(pod) })[Symbol.dispose]();
+}
+
+/** Mounts memory at the directory of an emptyDir, unless that was done. @throws VolumeError */
+export async function mountMemory(
+  path: string,
+  { volume, pod }: EmptyDirOptions,
+  clock: Clock,
+): Promise<void> {
+  // The directory itself is on the disk of the others.
+  if (statSync(path).dev !== statSync(dirname(path)).dev) return;
+  const gid = groupOf(pod);
   const size = memoryLimit(volume, pod);
   const options = [
-    `mode=${mode.toString(8).padStart(4, "0")}`,
+    `mode=${modeOf(pod).toString(8).padStart(4, "0")}`,
     ...(gid === undefined ? [] : [`gid=${gid}`]),
     ...(size === undefined ? [] : [`size=${Math.ceil(size)}`]),
   ];
-  const result = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", options.join(","), "tmpfs", path]);
-  if (!result.success) throw new VolumeError(volume.name, `mount failed: ${result.stderr.toString().trim()}`);
+  const command = ["mount", "-t", "tmpfs", "-o", options.join(","), "tmpfs", path];
+  const failure = await runTool(command, { clock, limitMs: mountMs });
+  if (failure !== undefined) throw new VolumeError(volume.name, `mount failed: ${failure}`);
+}
+
+const mountMs = 30_000;
+
+function groupOf({ spec }: Pod): number | undefined {
+  return spec.securityContext?.fsGroup;
+}
+
+function modeOf(pod: Pod): number {
+  return groupOf(pod) === undefined ? 0o777 : 0o2777;
 }
 
 export interface EmptyDirOptions {

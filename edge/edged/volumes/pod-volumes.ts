@@ -10,7 +10,7 @@ import { Directory } from "./directory.ts";
 import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
 import { prepareClaim } from "./claim-volume.ts";
-import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
+import { mountMemory, prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
 import { claimSourceOf, nfsOf, unservedKind, type NfsSource } from "#shared/volumes";
 import { checkNfs, mountNfs } from "#edge/edged/volumes/mounts";
 import { ownVolume } from "./volume-owner.ts";
@@ -101,6 +101,8 @@ export class PodVolumes implements Disposable {
     for (const volume of pod.spec.volumes ?? []) {
       const source = nfsSourceOf(volume, objects);
       const path = made.get(volume.name);
+      if (path !== undefined && volume.emptyDir?.medium === "Memory")
+        await mountMemory(path, { volume, pod }, this.#options.clock);
       if (!source || path === undefined) continue;
       await this.#orVolumeError(volume.name, mountNfs(source, path, this.#options));
       this.#served.set(volume.name, path);
@@ -212,7 +214,7 @@ function prepareVolume(volume: Volume, place: VolumePlace, tools: VolumeTools): 
     const files = volumeFiles(volume, { ...tools, kept: (file) => readKept(place, file) });
     const gid = pod.spec.securityContext?.fsGroup;
     if (files) writeFiles(place, { files, gid, stamp });
-    else if (volume.emptyDir) prepareEmptyDir(place, path, { volume, pod });
+    else if (volume.emptyDir) prepareEmptyDir(place, { volume, pod });
     else {
       const { name: _name, ...source } = volume;
       throw new VolumeError(name, `this kind of volume is not served on this node: ${unservedKind(source)}`);

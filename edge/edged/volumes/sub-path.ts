@@ -6,7 +6,7 @@ import { Directory, isErrno } from "./directory.ts";
 import { releasePoint } from "#edge/edged/volumes/mounts";
 
 /** A path that means one directory or file until it is disposed, whatever is renamed or linked meanwhile. */
-export interface Pin extends Disposable {
+export interface Pin extends AsyncDisposable {
   readonly path: string;
 }
 
@@ -38,10 +38,10 @@ export async function pinSubPath({ root, subPath, pinsDir }: SubPathOptions): Pr
   try {
     await bind(found.fd, path);
   } catch (error) {
-    releasePoint(path);
+    await releasePoint(path);
     throw error;
   }
-  return { path, [Symbol.dispose]: () => releasePoint(path) };
+  return { path, [Symbol.asyncDispose]: () => releasePoint(path) };
 }
 
 /** The parts of a subPath. @throws when it is not one that can only lead down */

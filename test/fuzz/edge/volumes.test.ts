@@ -147,7 +147,7 @@ fuzz(
           symlinkSync(target, join(root, place));
         }
         try {
-          using pin = await pinSubPath({ root, subPath, pinsDir });
+          await using pin = await pinSubPath({ root, subPath, pinsDir });
           const inside = [root, ...below(root)];
           const { ino } = statSync(pin.path);
           if (!inside.some((each) => lstatSync(each).ino === ino))

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import {
   leaseRequests,
   mirrorRequests,
@@ -142,6 +143,8 @@ export class EdgedHarness implements AsyncDisposable {
       runtime,
       clock,
       log: this.log,
+      // At once: a clock that is moved by hand does not wait for threads.
+      readMounts: async () => readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter(Boolean),
       ...parts,
     });
   }

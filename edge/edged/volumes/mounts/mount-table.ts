@@ -1,24 +1,26 @@
-import { readFileSync, readdirSync, realpathSync, rmdirSync, rmSync, unlinkSync, type Dirent } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdirSync, realpathSync, rmSync, type Dirent } from "node:fs";
+import { readdir, readFile, rm, rmdir, unlink } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { AppError, errorCodeOf } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import { runTool } from "./tool.ts";
 
+/** Reads `/proc/self/mountinfo`: a line for each mount, the latest last. */
+export type ReadMounts = () => Promise<readonly string[]>;
+
 /** Where something is mounted, as edgecore sees it, the latest last. */
-export function mountPoints(): string[] {
+export async function mountPoints(read: ReadMounts = readMounts): Promise<string[]> {
+  return (await read()).map(pointOf);
+}
+
+/** In a thread: while engines mount and unmount, the kernel makes a reader of this file wait, a second and more. */
+export async function readMounts(): Promise<string[]> {
   try {
-    return readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter(Boolean).map(pointOf);
+    return (await readFile("/proc/self/mountinfo", "utf8")).split("\n").filter(Boolean);
   } catch (error) {
     if (errorCodeOf(error) === "ENOENT") return [];
     throw error;
   }
-}
-
-/** Those of file servers. */
-function networkPoints(): string[] {
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter(Boolean);
-  return lines.filter((line) => / - nfs4? /.test(line)).map(pointOf);
 }
 
 /** The fifth field, with blanks and the like written as `\040`. */
@@ -28,34 +30,21 @@ function pointOf(line: string): string {
   );
 }
 
-/** Whether something is mounted at a path, links on the way to it resolved. */
-export function isMounted(path: string): boolean {
-  return mountPoints().includes(realpathSync(path));
-}
-
-/** Unmounts a path at once; a mount in use is detached and ends with its last user (umount -l). */
-function unmountNow(path: string): void {
-  for (const options of [[], ["-l"]]) {
-    // A pin may be of a file server that hangs.
-    Bun.spawnSync(["umount", ...options, path], { timeout: pinMs, killSignal: "SIGKILL" });
-    if (!mountPoints().includes(path)) return;
-  }
-  throw notUnmounted(path);
-}
-
-/** Pins are of moments: they have nothing to write. */
-const pinMs = 5000;
 /** What was written is on its way to a file server still. */
 const unmountMs = 30_000;
 
-/** The same without holding up others. What a file server that hangs does not let go of is detached by force (umount -f -l). */
+export interface RemovalTools {
+  readonly clock: Clock;
+  /** Reads what is mounted in another way; for tests. */
+  readonly readMounts?: ReadMounts | undefined;
+}
+
+/** Unmounts a path. What a file server that hangs does not let go of is detached by force (umount -f -l). */
 async function unmount(path: string, clock: Clock): Promise<void> {
-  const last = networkPoints().includes(path) ? ["-f", "-l"] : ["-l"];
-  for (const options of [[], last]) {
-    await runTool(["umount", ...options, path], { clock, limitMs: unmountMs });
-    if (!mountPoints().includes(path)) return;
-  }
-  throw notUnmounted(path);
+  if ((await runTool(["umount", path], { clock, limitMs: unmountMs })) === undefined) return;
+  const isServed = (await readMounts()).some((line) => / - nfs4? /.test(line) && pointOf(line) === path);
+  const options = isServed ? ["-f", "-l"] : ["-l"];
+  await runTool(["umount", ...options, path], { clock, limitMs: unmountMs });
 }
 
 function notUnmounted(path: string): AppError {
@@ -66,11 +55,13 @@ function notUnmounted(path: string): AppError {
  * Removes everything of a pod, and nothing that is only mounted there: while a mount is left nothing is deleted. Links
  * are removed, never followed.
  */
-export async function removePodDir(dir: string, clock: Clock): Promise<void> {
+export async function removePodDir(dir: string, tools: RemovalTools): Promise<void> {
   const real = join(realpathSync(dirname(dir)), basename(dir));
-  const inside = (path: string): boolean => path.startsWith(real + sep);
-  for (const point of mountPoints().filter(inside).toReversed()) await unmount(point, clock);
-  const [left] = mountPoints().filter(inside);
+  const inside = async (): Promise<string[]> =>
+    (await mountPoints(tools.readMounts)).filter((path) => path.startsWith(real + sep));
+  const mounted = await inside();
+  for (const point of mounted.toReversed()) await unmount(point, tools.clock);
+  const [left] = mounted.length > 0 ? await inside() : [];
   if (left !== undefined) throw notUnmounted(left);
   const options = { recursive: true, force: true } as const;
   if (hasFewFiles(real)) rmSync(real, options);
@@ -102,25 +93,61 @@ function readEntries(dir: string): Dirent[] {
   }
 }
 
-/** Removes one mount point: never what is in it. */
-export function releasePoint(path: string): void {
-  if (mountPoints().includes(path)) unmountNow(path);
+/** Removes one mount point: never what is in it. A mount in use is detached, and ends with its last user. */
+export async function releasePoint(path: string): Promise<void> {
+  // No mount point can be removed (EBUSY), and removing costs less than to ask whether it is one.
+  for (const options of [undefined, [], ["-l"]]) {
+    if (options) await runUmount([...options, path]);
+    if (await removeEmpty(path)) return;
+  }
+  throw notUnmounted(path);
+}
+
+/** Pins are of moments, and have nothing to write; one may be of a file server that hangs. */
+const pinMs = 5000;
+
+async function runUmount(words: readonly string[]): Promise<void> {
+  await Bun.spawn(["umount", ...words], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "ignore",
+    timeout: pinMs,
+    killSignal: "SIGKILL",
+  }).exited;
+}
+
+/** @returns false for a mount point */
+async function removeEmpty(path: string): Promise<boolean> {
   try {
-    rmdirSync(path);
+    await rmdir(path);
   } catch (error) {
     const code = errorCodeOf(error);
-    if (code === "ENOENT") return;
-    if (code !== "ENOTDIR") throw error;
-    unlinkSync(path);
+    if (code === "ENOTDIR") return removeFile(path);
+    if (code === "EBUSY") return false;
+    if (code !== "ENOENT") throw error;
   }
+  return true;
+}
+
+async function removeFile(path: string): Promise<boolean> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (errorCodeOf(error) === "EBUSY") return false;
+    throw error;
+  }
+  return true;
 }
 
 /** Mounts that an edgecore which was killed left behind. */
-export function releaseAll(dir: string, onFailure: (path: string, error: unknown) => void): void {
-  for (const name of readdirSync(dir)) {
+export async function releaseAll(
+  dir: string,
+  onFailure: (path: string, error: unknown) => void,
+): Promise<void> {
+  for (const name of await readdir(dir)) {
     const path = join(dir, name);
     try {
-      releasePoint(path);
+      await releasePoint(path);
     } catch (error) {
       onFailure(path, error);
     }

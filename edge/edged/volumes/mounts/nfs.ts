@@ -26,7 +26,7 @@ const answerMs = 10_000;
 export async function mountNfs(source: NfsSource, path: string, tools: NfsTools): Promise<void> {
   const name = exportName(source);
   const point = join(realpathSync(dirname(path)), basename(path));
-  if (mountPoints().includes(point)) return;
+  if ((await mountPoints()).includes(point)) return;
   if (process.getuid?.() !== 0) throw failed("edgecore has to run as root");
   if (Bun.which("mount.nfs", { PATH: helperPath }) === null)
     throw failed(

@@ -83,10 +83,11 @@ edge.objects.set("default/persistentvolumeclaim/shared", withClaimSource(claim, 
 const claimed = podOf("claimed", { persistentVolumeClaim: { claimName: "shared", readOnly: true } });
 await edge.apply(claimed);
 await edge.until("a pod with a claim", () => isRunning(claimed));
-const mounted = [plain, claimed].map((pod) => mountPoints().includes(pathOf(pod)));
+const points = await mountPoints();
+const mounted = [plain, claimed].map((pod) => points.includes(pathOf(pod)));
 
 for (const pod of [plain, claimed, hangs]) await remove(pod);
-const left = mountPoints().filter((point) => point.startsWith(dataDir));
+const left = (await mountPoints()).filter((point) => point.startsWith(dataDir));
 
 const clock = new FakeClock();
 mkdirSync(join(dir, "late"));
