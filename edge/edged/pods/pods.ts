@@ -2,16 +2,7 @@ import { join } from "node:path";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import { recordOf } from "#shared/json";
-import {
-  asApiPod,
-  objectKey,
-  type KubeObject,
-  type ObjectMeta,
-  type Pod,
-  type PodStatus,
-  withoutNulls,
-} from "#shared/kube";
+import { asApiPod, objectKey, type KubeObject, type Pod, type PodStatus, withoutNulls } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
 import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
@@ -27,8 +18,15 @@ import {
 } from "#edge/edged/volumes";
 import { claimSourceOf, volumeSourceOf } from "#shared/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { findUnusable, pressureRefusal, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
+import {
+  findUnusable,
+  isNamed,
+  pressureRefusal,
+  roomRefusal,
+  type Refusal,
+} from "#edge/edged/pods/admission";
 import type { OomScores } from "./start.ts";
+import { deletionOf } from "./state.ts";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
 
 export interface PodsConfig {
@@ -366,22 +364,6 @@ export class Pods implements AsyncDisposable {
     this.#seen = now;
     if (this.#loaded) this.#deps.onListed(list);
   }
-}
-
-/** Whether an Event, and an answer to the cloud, can name it. */
-function isNamed(metadata: unknown): metadata is ObjectMeta & { readonly uid: string } {
-  const { name, namespace, uid } = recordOf(metadata);
-  return [name, namespace, uid].every((text) => typeof text === "string" && text !== "");
-}
-
-function deletionOf({
-  deletionTimestamp,
-  deletionGracePeriodSeconds: seconds,
-}: ObjectMeta): Partial<ObjectMeta> {
-  return {
-    deletionTimestamp: String(deletionTimestamp),
-    ...(typeof seconds === "number" ? { deletionGracePeriodSeconds: seconds } : {}),
-  };
 }
 
 function nameOf(pod: Pod): PodName {

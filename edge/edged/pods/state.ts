@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "#shared/clock";
-import { objectKey, type Container, type Pod } from "#shared/kube";
+import { objectKey, type Container, type ObjectMeta, type Pod } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
 import { currentSandbox, PodMemory } from "#edge/edged/pods/plan";
 import { LogTails } from "#edge/edged/streams";
@@ -97,4 +97,15 @@ export function stageOf({ status }: Pod): Stage {
 /** Whether labels and annotations are the same. */
 export function hasSameMarks({ metadata: next }: Pod, { metadata: last }: Pod): boolean {
   return isDeepStrictEqual([next.labels, next.annotations], [last.labels, last.annotations]);
+}
+
+/** What the metadata of a pod say of its deletion, as far as it can be used. */
+export function deletionOf({
+  deletionTimestamp,
+  deletionGracePeriodSeconds: seconds,
+}: ObjectMeta): Partial<ObjectMeta> {
+  return {
+    deletionTimestamp: String(deletionTimestamp),
+    ...(typeof seconds === "number" ? { deletionGracePeriodSeconds: seconds } : {}),
+  };
 }

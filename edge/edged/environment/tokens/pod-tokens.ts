@@ -23,10 +23,13 @@ export interface TokenDeps {
   readonly log: Pick<Logger, "debug" | "warn">;
 }
 
-/** A pod does not wait longer for a token: it starts without one and gets it when the cloud answers. */
-const answerMs = 2000;
-/** Tokens are refreshed at 80 % of their lifetime, 2 minutes before the shortest expires. */
-const retryMs = 60_000;
+/**
+ * A pod does not wait longer for a token: it starts without one and gets it when the cloud answers. Without a link it does not
+ * wait at all. A cloud that starts a hundred pods at once takes some seconds for them.
+ */
+const answerMs = 15_000;
+/** When a token that is missing is requested again. */
+const retryMs = 10_000;
 /** Kubernetes' default of expirationSeconds. */
 const usualSeconds = 3600;
 /** kubelet's token_manager renews tokens that live longer each day (maxTTL). */

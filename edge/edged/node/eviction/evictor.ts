@@ -176,7 +176,11 @@ export class Evictor implements AsyncDisposable {
     const pods = this.#deps.pods().filter(({ pod }) => !isCriticalPod(pod));
     const used = await this.#measure(resource, pods, isShared ? undefined : threshold.signal);
     const useOf = ({ pod }: ActivePod): PodUse => totalUse(resource, used.get(pod.metadata.uid ?? ""));
-    const [first] = rankPods(pods, resource, useOf);
+    const [first] = rankPods(
+      pods.filter((pod) => isWorthEnding(resource, useOf(pod))),
+      resource,
+      useOf,
+    );
     if (!first) {
       this.#sayOnce(`nothing for ${threshold.signal}`, "no pod can be evicted", { signal: threshold.signal });
       return false;
@@ -244,6 +248,17 @@ export class Evictor implements AsyncDisposable {
     return true;
   }
 }
+
+/**
+ * A disk is often filled by others than pods. kubelet ends all of them then, one after the other; a node that is offline would
+ * have none left, and nobody would start them again.
+ */
+function isWorthEnding(resource: ReclaimedResource, { diskBytes = Infinity }: PodUse): boolean {
+  return resource === "memory" || resource === "pids" || diskBytes >= leastDiskBytes;
+}
+
+/** What a pod has to take of a disk to be ended for it. */
+const leastDiskBytes = 10 * 2 ** 20;
 
 function totalUse(resource: ReclaimedResource, used: ReadonlyMap<string, number> | undefined): PodUse {
   const total = used && [...used.values()].reduce((sum, amount) => sum + amount, 0);

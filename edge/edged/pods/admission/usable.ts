@@ -1,4 +1,5 @@
-import { findPodFault, type Pod } from "#shared/kube";
+import { recordOf } from "#shared/json";
+import { findPodFault, type ObjectMeta, type Pod } from "#shared/kube";
 
 /**
  * Why a pod cannot be run; undefined when it can. Names become paths and names of containers: one that could leave its
@@ -61,4 +62,10 @@ function choicesOf(path: string, given: object): string[] {
     if (!allowed || typeof value !== "string" || value === "" || allowed.includes(value)) return [];
     return [`${path}.${field}: expected one of ${allowed.join(", ")}`];
   });
+}
+
+/** Whether an Event, and an answer to the cloud, can name it. */
+export function isNamed(metadata: unknown): metadata is ObjectMeta & { readonly uid: string } {
+  const { name, namespace, uid } = recordOf(metadata);
+  return [name, namespace, uid].every((text) => typeof text === "string" && text !== "");
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineLoad } from "#edge/edged/node";
 import type { Pod } from "#shared/kube";
-import { disk, GiB, hard, MiB, phases, plenty, podOf, run, world } from "./eviction-world.ts";
+import { disk, fillVolume, GiB, hard, MiB, phases, plenty, podOf, run, world } from "./eviction-world.ts";
 
 test("a pod is evicted when memory is short, with kubelet's reason, message and condition, and nothing of it stays", async () => {
   await using at = await world();
@@ -121,7 +121,9 @@ test("a soft threshold evicts after its grace period, with the grace that it giv
 test("once a threshold was passed its minimum reclaim is freed too", async () => {
   await using at = await world({ hard, minimumReclaim: { "nodefs.available": "5Gi" } });
   const { clock, runtime, machine } = at;
-  await run(at, podOf("a"), podOf("b"));
+  const volumes = [{ name: "v", emptyDir: {} }];
+  await run(at, podOf("a", { volumes }), podOf("b", { volumes }));
+  for (const name of ["a", "b"]) fillVolume(at, name);
   const images = { ...disk, capacityBytes: 7 * GiB };
   const free = (bytes: number): MachineLoad => ({
     ...plenty,
@@ -138,16 +140,33 @@ test("once a threshold was passed its minimum reclaim is freed too", async () =>
   await clock.advance(10_000);
   expect(stopped).toEqual([]);
   machine.load = free(9 * GiB);
+  for (let turn = 0; turn < 50 && stopped.length < 2; turn += 1) {
+    await clock.advance(1000);
+    await Bun.sleep(20);
+  }
   await clock.advance(10_000);
   expect(stopped).toHaveLength(2);
+});
+
+test("pods that take little of a disk are left alone, however full others make it", async () => {
+  await using at = await world();
+  const { edge, clock, machine, runtime } = at;
+  await run(at, podOf("little"), podOf("much"));
+  runtime.onDisk.set(at.idOf("little"), { writableBytes: 9 * MiB, logBytes: 0 });
+  runtime.onDisk.set(at.idOf("much"), { writableBytes: 9 * MiB, logBytes: MiB });
+  const full = { ...disk, availableBytes: GiB };
+  machine.load = { ...plenty, disk: full, images: full };
+  for (let turn = 0; turn < 20; turn += 1) await clock.advance(5000);
+  expect(phases(at, "little", "much")).toEqual(["Running", "Failed"]);
+  expect(edge.log.lines.filter((line) => line.includes("no pod can be evicted"))).toHaveLength(1);
 });
 
 test("the pod with most on the disk goes first, and the message has what its containers wrote", async () => {
   await using at = await world();
   const { edge, clock, runtime, machine } = at;
   await run(at, podOf("logs"), podOf("volume", { volumes: [{ name: "v", emptyDir: {} }] }), podOf("quiet"));
-  runtime.onDisk.set(at.idOf("logs"), { writableBytes: 3 * MiB, logBytes: 2 * MiB });
-  writeFileSync(join(at.dataDir, "pods/uid-volume/volumes/v/file"), Buffer.alloc(8 * MiB, 1));
+  runtime.onDisk.set(at.idOf("logs"), { writableBytes: 9 * MiB, logBytes: 2 * MiB });
+  fillVolume(at, "volume");
   const full = { ...disk, availableBytes: 14 * GiB };
   machine.load = { ...plenty, disk: full, images: full };
   const stopped: string[] = [];
@@ -166,7 +185,7 @@ test("the pod with most on the disk goes first, and the message has what its con
   );
   expect(edge.status("uid-logs")?.message).toBe(
     "The node was low on resource: ephemeral-storage. Threshold quantity: 15Gi, available: 14Gi. " +
-      "Container c was using 5Mi, request is 0, has larger consumption of ephemeral-storage. ",
+      "Container c was using 11Mi, request is 0, has larger consumption of ephemeral-storage. ",
   );
 });
 

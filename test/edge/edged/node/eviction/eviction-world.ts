@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { MachineLoad } from "#edge/edged/node";
 import type { EvictionConfig } from "#shared/config";
 import type { Container, Pod, PodSpec } from "#shared/kube";
@@ -96,3 +98,8 @@ export async function run(at: World, ...pods: readonly Pod[]): Promise<void> {
 
 export const phases = ({ edge }: World, ...names: readonly string[]): (string | undefined)[] =>
   names.map((name) => edge.status(`uid-${name}`)?.phase);
+
+/** 12 MiB in its volume `v`. */
+export function fillVolume({ dataDir }: World, name: string): void {
+  writeFileSync(join(dataDir, `pods/uid-${name}/volumes/v/file`), Buffer.alloc(12 * MiB, 1));
+}
