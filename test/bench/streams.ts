@@ -32,6 +32,7 @@ export async function benchStreams(): Promise<StreamFigure[]> {
   using dir = tempDir("bench");
   await using pair = await startPair(dir.path, 1);
   await makeDemoImage(pair.socket);
+  await using _pods = { [Symbol.asyncDispose]: () => removePods(pair) };
   const { kubeconfig } = pair.cloud;
   const send = sendTo(kubeconfig);
   await pair.call("POST", pods, podOf("short", "echo hello"));
@@ -72,8 +73,17 @@ function podOf(name: string, script: string): object {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name, namespace: "default" },
-    spec: { nodeName: "bench", terminationGracePeriodSeconds: 0, containers: [container] },
+    spec: { nodeName: "bench", terminationGracePeriodSeconds: 1, containers: [container] },
   };
+}
+
+/** Their containers would stay in the engine. */
+async function removePods({ call }: Pair): Promise<void> {
+  await call("DELETE", pods);
+  await eventually(30_000, async () => {
+    const { items } = JSON.parse(await call("GET", pods)) as { items: readonly unknown[] };
+    if (items.length > 0) throw new Error(`${items.length} pods are left`);
+  });
 }
 
 async function containerOf({ call }: Pair, pod: string): Promise<string> {
