@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#shared/clock";
 import { asText, recordOf, tryJson } from "#shared/json";
@@ -22,7 +22,8 @@ export interface FindOptions {
 const fileName = "runtime-endpoint.json";
 
 /**
- * The engine of this node: the one it used before while that is there, else the first of Docker, containerd and CRI-O that is.
+ * The engine of this node: the one it used before, also while that is away, else the first of Docker, containerd and CRI-O that is
+ * there. Another one would run all pods a second time, beside the containers that the first starts again when it is back.
  * @returns undefined when there is none
  */
 export async function findEndpoint({
@@ -31,14 +32,15 @@ export async function findEndpoint({
   places = usualEndpoints,
 }: FindOptions): Promise<FoundEndpoint | undefined> {
   const known = readKnown(dataDir);
-  for (const endpoint of [...(known ? [known] : []), ...places])
-    if ((await probe(endpoint, clock)).state !== "away") return { endpoint, isKnown: endpoint === known };
+  if (known) return { endpoint: known, isKnown: true };
+  for (const endpoint of places)
+    if ((await probe(endpoint, clock)).state !== "away") return { endpoint, isKnown: false };
   return undefined;
 }
 
-/** Keeps the choice for the next start. */
-export function rememberEndpoint(dataDir: string, endpoint: RuntimeEndpoint): void {
-  writeFileSync(join(dataDir, fileName), `${JSON.stringify(endpoint)}\n`, { mode: 0o600 });
+/** Keeps the choice for the next start; undefined: there was none to choose. @throws when it cannot be written */
+export function rememberEndpoint(dataDir: string, endpoint: RuntimeEndpoint | undefined): void {
+  writeFileSync(join(dataDir, fileName), `${JSON.stringify(endpoint ?? {})}\n`, { mode: 0o600 });
 }
 
 /** For logs and findings. */
@@ -47,9 +49,17 @@ export function describeEndpoint({ kind, address }: RuntimeEndpoint): string {
 }
 
 function readKnown(dataDir: string): RuntimeEndpoint | undefined {
-  const { kind, address } = recordOf(tryJson(readText(join(dataDir, fileName))));
+  const text = readText(join(dataDir, fileName));
+  // Releases before this choice knew Docker alone.
+  if (text === "" && hasPods(dataDir)) return usualEndpoints[0];
+  const { kind, address } = recordOf(tryJson(text));
   const isKind = kind === "docker" || kind === "cri";
   return isKind && asText(address).startsWith("unix://") ? { kind, address: asText(address) } : undefined;
+}
+
+function hasPods(dataDir: string): boolean {
+  const pods = join(dataDir, "pods");
+  return existsSync(pods) && readdirSync(pods).length > 0;
 }
 
 function readText(path: string): string {

@@ -20,8 +20,8 @@ export interface RuntimeOptions {
 }
 
 /**
- * The runtime for an engine. Without an endpoint it is the one that this node used before, or the first that is there; while there
- * is none, calls reject with UnavailableError.
+ * The runtime for an engine. Without an endpoint it is the one that this node used before, or the first that is there; while it is
+ * away, calls reject with UnavailableError.
  */
 export async function openRuntime(
   endpoint: RuntimeEndpoint | undefined,
@@ -33,13 +33,23 @@ export async function openRuntime(
     const found = await findEndpoint({ dataDir, clock });
     if (!found) return undefined;
     log.info("container engine chosen", { ...found.endpoint, before: found.isKnown });
-    if (remembers && !found.isKnown) rememberEndpoint(dataDir, found.endpoint);
+    if (remembers && !found.isKnown) remember(found.endpoint, options);
     return openAt(found.endpoint, options);
   };
   const found = await find();
   if (found) return found;
+  if (remembers) remember(undefined, options);
   log.warn("no container engine found, waiting for one");
   return new AwaitedRuntime(find, clock);
+}
+
+/** A disk that is full is no reason not to start. */
+function remember(endpoint: RuntimeEndpoint | undefined, { dataDir, log }: RuntimeOptions): void {
+  try {
+    rememberEndpoint(dataDir, endpoint);
+  } catch (error) {
+    log.warn("cannot keep the choice of the container engine", { error });
+  }
 }
 
 /** Loads what speaks to that engine, and not the other. */

@@ -92,6 +92,10 @@ export function selfChecking(image: string): readonly SelfChecking[] {
         ],
       },
     ),
+    one(
+      "service-account",
+      'cd /var/run/secrets/kubernetes.io/serviceaccount; [ "$(cat namespace)" = default ] && [ -s ca.crt ] && grep -q "^ey.*[.].*[.]" token',
+    ),
     one("resources-in-environment", '[ "$M" = 64 ]', {
       ...limits({ memory: "64Mi" }),
       env: [{ name: "M", valueFrom: { resourceFieldRef: { resource: "limits.memory", divisor: "1Mi" } } }],

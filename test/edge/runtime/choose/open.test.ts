@@ -1,3 +1,5 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
 import type { RuntimeEndpoint } from "#edge/runtime/choose";
@@ -38,15 +40,31 @@ describe.skipIf(!hasEngine() || !hasContainerd())("the engine of a node", () => 
     ]);
   });
 
-  test("is the one that was used before, as long as that is there", async () => {
+  test("is the one that was used before, also while that is away", async () => {
     using dir = tempDir();
     rememberEndpoint(dir.path, cri);
     const found = await findEndpoint({ dataDir: dir.path, clock, places: [docker, cri] });
     rememberEndpoint(dir.path, none);
-    const other = await findEndpoint({ dataDir: dir.path, clock, places: [docker, cri] });
-    expect([found, other]).toEqual([
+    const away = await findEndpoint({ dataDir: dir.path, clock, places: [docker, cri] });
+    expect([found, away]).toEqual([
       { endpoint: cri, isKnown: true },
-      { endpoint: docker, isKnown: false },
+      { endpoint: none, isKnown: true },
+    ]);
+  });
+
+  test("is Docker where a release without a choice left pods, and none is known where none was found", async () => {
+    using dir = tempDir();
+    const find = () => findEndpoint({ dataDir: dir.path, clock, places: [cri] });
+    mkdirSync(join(dir.path, "pods"));
+    const fresh = await find();
+    mkdirSync(join(dir.path, "pods/uid"));
+    const upgraded = await find();
+    rememberEndpoint(dir.path, undefined);
+    const late = await find();
+    expect([fresh, upgraded, late]).toEqual([
+      { endpoint: cri, isKnown: false },
+      { endpoint: docker, isKnown: true },
+      { endpoint: cri, isKnown: false },
     ]);
   });
 
