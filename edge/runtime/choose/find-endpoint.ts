@@ -57,6 +57,11 @@ function readKnown(dataDir: string): RuntimeEndpoint | undefined {
   return isKind && asText(address).startsWith("unix://") ? { kind, address: asText(address) } : undefined;
 }
 
+/** The engine that has pods of this node; undefined when it has none, or when they are of nobody knows which. */
+export function holderOfPods(dataDir: string): RuntimeEndpoint | undefined {
+  return hasPods(dataDir) ? readKnown(dataDir) : undefined;
+}
+
 function hasPods(dataDir: string): boolean {
   const pods = join(dataDir, "pods");
   return existsSync(pods) && readdirSync(pods).length > 0;

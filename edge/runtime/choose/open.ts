@@ -5,7 +5,7 @@ import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import type { RuntimeEndpoint } from "./endpoint.ts";
 import { AwaitedRuntime } from "./awaited-runtime.ts";
-import { findEndpoint, rememberEndpoint } from "./find-endpoint.ts";
+import { findEndpoint, holderOfPods, rememberEndpoint } from "./find-endpoint.ts";
 
 export interface RuntimeOptions {
   readonly owner: string;
@@ -27,7 +27,7 @@ export async function openRuntime(
   endpoint: RuntimeEndpoint | undefined,
   options: RuntimeOptions,
 ): Promise<ContainerRuntime> {
-  if (endpoint) return openAt(endpoint, options);
+  if (endpoint) return openAt(settled(endpoint, options), options);
   const { dataDir, clock, log, remembers = true } = options;
   const find = async (): Promise<ContainerRuntime | undefined> => {
     const found = await findEndpoint({ dataDir, clock });
@@ -41,6 +41,26 @@ export async function openRuntime(
   if (remembers) remember(undefined, options);
   log.warn("no container engine found, waiting for one");
   return new AwaitedRuntime(find, clock);
+}
+
+/** The endpoint of the configuration, unless the pods of this node run with another engine: they would run twice. */
+function settled(endpoint: RuntimeEndpoint, options: RuntimeOptions): RuntimeEndpoint {
+  const { dataDir, log, remembers = true } = options;
+  const holder = holderOfPods(dataDir);
+  // Docker's address may change: a link, or a context of another user.
+  const isSame =
+    holder?.kind === endpoint.kind && (endpoint.kind === "docker" || holder.address === endpoint.address);
+  if (holder && !isSame) {
+    const fix = "drain the node before it gets another engine: docs/containerd.md";
+    log.error("staying with the engine that has the pods of this node", {
+      holder,
+      configured: endpoint,
+      fix,
+    });
+    return holder;
+  }
+  if (remembers) remember(endpoint, options);
+  return endpoint;
 }
 
 /** A disk that is full is no reason not to start. */

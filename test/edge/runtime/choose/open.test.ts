@@ -1,8 +1,9 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
-import type { RuntimeEndpoint } from "#edge/runtime/choose";
+import { openRuntime, type RuntimeEndpoint } from "#edge/runtime/choose";
+import { silentLog } from "#internal/test/support/silent-log.ts";
 import { AwaitedRuntime } from "#internal/edge/runtime/choose/awaited-runtime.ts";
 import { findEndpoint, rememberEndpoint } from "#internal/edge/runtime/choose/find-endpoint.ts";
 import { engineSocket, hasEngine } from "#internal/test/support/machine/container-engine.ts";
@@ -66,6 +67,30 @@ describe.skipIf(!hasEngine() || !hasContainerd())("the engine of a node", () => 
       { endpoint: docker, isKnown: true },
       { endpoint: cri, isKnown: false },
     ]);
+  });
+
+  test("stays the one with the node's pods when another is configured, and is the other once they are gone", async () => {
+    using dir = tempDir();
+    const log = silentLog();
+    const options = {
+      owner: "edge-1-1",
+      node: "edge-1",
+      dataDir: dir.path,
+      logs: { fileBytes: 1024 * 1024, files: 2 },
+      clock,
+      log,
+    };
+    const nameOf = async (): Promise<string> => {
+      await using runtime = await openRuntime(cri, options);
+      return (await runtime.info()).name;
+    };
+    mkdirSync(join(dir.path, "pods/uid"), { recursive: true });
+    const upgraded = await nameOf();
+    rmdirSync(join(dir.path, "pods/uid"));
+    const drained = await nameOf();
+    expect([upgraded, drained]).toEqual(["docker", "containerd"]);
+    expect(log.lines.filter((line) => line.includes("staying with the engine"))).toHaveLength(1);
+    expect(await findEndpoint({ dataDir: dir.path, clock })).toEqual({ endpoint: cri, isKnown: true });
   });
 
   test("is not one that serves another interface", async () => {
