@@ -1,7 +1,7 @@
 import { ProtocolError } from "#shared/errors";
 
-/** As large as the head of a stream. */
-const longestBlock = 64 * 1024;
+/** In bytes; as large as the head of a stream. */
+export const longestBlock = 64 * 1024;
 
 /**
  * A JSON value with which the bytes of a stream begin: its length in 32 bits, big-endian, and the text.

@@ -1,5 +1,5 @@
 /** Byte streams on the link between cloudcore and a node, and HTTP over them. */
-export { encodeBlock, readBlock, readBlocks } from "./block.ts";
+export { encodeBlock, longestBlock, readBlock, readBlocks } from "./block.ts";
 export type { ByteStream, StreamClosed, StreamHead } from "./byte-stream.ts";
 export { StreamChannel, type StreamChannelOptions } from "./channel.ts";
 export { openLocalStream } from "./local-stream.ts";

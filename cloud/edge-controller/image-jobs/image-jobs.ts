@@ -1,10 +1,12 @@
 import { isKubeError, resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
+import type { ImageJobRequest } from "#shared/image-jobs";
 import type { KubeObject, Node } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { ByteStream } from "#shared/streams";
+import { longestBlock, type ByteStream } from "#shared/streams";
 import { dockerConfigOf, isOver, nodesOf, readJob, type ImagePrePullJob, type JobPlan } from "./job.ts";
 import { JobRun } from "./job-run.ts";
+import { isRefusedForGood } from "./status-writer.ts";
 
 export interface ImageJobsOptions {
   readonly kube: KubeClient;
@@ -20,10 +22,11 @@ const retryMs = 10_000;
 /** ImagePrePullJobs: each is carried out once, from when it is seen until it is over, also over restarts of cloudcore. */
 export class ImageJobs implements AsyncDisposable {
   readonly #options: ImageJobsOptions;
-  /** By uid of the job. */
+  /** By uid of the job; undefined before it begins and when it is over. */
   readonly #runs = new Map<string, JobRun | undefined>();
   readonly #stack = new AsyncDisposableStack();
-  readonly #retries = new DisposableStack();
+  /** By uid of the job. */
+  readonly #retries = new Map<string, Disposable>();
 
   constructor(options: ImageJobsOptions) {
     this.#options = options;
@@ -62,14 +65,17 @@ export class ImageJobs implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#retries.dispose();
+    const runs = [...this.#runs.values()];
+    this.#runs.clear();
+    for (const timer of this.#retries.values()) timer[Symbol.dispose]();
+    this.#retries.clear();
     await this.#stack[Symbol.asyncDispose]();
-    for (const run of this.#runs.values()) await run?.[Symbol.asyncDispose]();
+    for (const run of runs) await run?.[Symbol.asyncDispose]();
   }
 
   async #added(job: ImagePrePullJob): Promise<void> {
     const { uid = "", name = "" } = job.metadata;
-    if (isOver(job.status?.state) || this.#runs.has(uid)) return;
+    if (isOver(job.status?.state) || this.#runs.has(uid) || this.#stack.disposed) return;
     this.#runs.set(uid, undefined);
     try {
       const read = readJob(job);
@@ -78,12 +84,15 @@ export class ImageJobs implements AsyncDisposable {
     } catch (error) {
       const { log, clock } = this.#options;
       log.warn("cannot begin a job for images", { job: name, error });
-      this.#retries.use(clock.after(retryMs, () => void this.#retry(job)));
+      if (isRefusedForGood(error) || !this.#runs.has(uid)) return;
+      const timer = clock.after(retryMs, () => void this.#retry(job));
+      this.#retries.set(uid, timer);
     }
   }
 
   #retry(job: ImagePrePullJob): Promise<void> | undefined {
     const { uid = "" } = job.metadata;
+    this.#retries.delete(uid);
     return this.#runs.delete(uid) ? this.#added(job) : undefined;
   }
 
@@ -96,14 +105,18 @@ export class ImageJobs implements AsyncDisposable {
     if (chosen.length === 0) return this.#refuse(name, "no node is selected");
     const dockerConfigs = await this.#dockerConfigs(plan);
     if (typeof dockerConfigs === "string") return this.#refuse(name, dockerConfigs);
+    const request = requestOf(name, plan, dockerConfigs);
+    if (Buffer.byteLength(JSON.stringify(request)) > longestBlock)
+      return this.#refuse(name, "images and credentials exceed 64 KiB");
     if (!this.#runs.has(uid)) return;
     const run = new JobRun({
       ...this.#options,
       name,
       plan,
-      dockerConfigs,
+      request,
       nodes: chosen,
       previous: job.status,
+      onOver: () => void this.#over(uid),
     });
     this.#runs.set(uid, run);
     run.start();
@@ -128,9 +141,23 @@ export class ImageJobs implements AsyncDisposable {
     await kube.patch(resources.imagePrePullJobs, { name }, { status }, options);
   }
 
+  /** Lets go of the run and its credentials. The uid stays: the job does not begin again. */
+  async #over(uid: string): Promise<void> {
+    const run = this.#runs.get(uid);
+    if (run) this.#runs.set(uid, undefined);
+    await run?.[Symbol.asyncDispose]();
+  }
+
   async #removed(uid: string): Promise<void> {
+    this.#retries.get(uid)?.[Symbol.dispose]();
+    this.#retries.delete(uid);
     const run = this.#runs.get(uid);
     this.#runs.delete(uid);
     await run?.[Symbol.asyncDispose]();
   }
+}
+
+function requestOf(job: string, plan: JobPlan, dockerConfigs: readonly string[]): ImageJobRequest {
+  const { images, retryTimes, checkItems } = plan;
+  return { job, images, dockerConfigs, retryTimes, checkItems };
 }

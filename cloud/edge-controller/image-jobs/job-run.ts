@@ -1,7 +1,7 @@
 import type { KubeClient } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { AppError, asError, describeError, ProtocolError } from "#shared/errors";
-import type { ImageJobReport, PulledImage } from "#shared/image-jobs";
+import type { ImageJobReport, ImageJobRequest, PulledImage } from "#shared/image-jobs";
 import type { Logger } from "#shared/log";
 import type { ByteStream } from "#shared/streams";
 import { isOver, type ImagePrePullStatus, type JobPlan, type JobState, type NodeStatus } from "./job.ts";
@@ -14,11 +14,14 @@ export interface JobRunOptions {
   readonly log: Logger;
   readonly name: string;
   readonly plan: JobPlan;
-  readonly dockerConfigs: readonly string[];
+  /** What each node is asked for. */
+  readonly request: ImageJobRequest;
   readonly nodes: readonly string[];
   /** What an earlier cloudcore wrote. */
   readonly previous: ImagePrePullStatus | undefined;
   readonly openStream: (node: string, service: string) => Promise<ByteStream>;
+  /** The job has ended, and the API has its last status, or does not take it. */
+  readonly onOver: () => void;
 }
 
 interface NodeRun {
@@ -35,7 +38,8 @@ interface NodeRun {
   problem: string;
   /** When it has to be finished, by the monotonic clock; a node that is away has to come back until then. */
   deadlineMs: number;
-  images: PulledImage[];
+  /** The latest report of each image of the job. */
+  readonly images: Map<string, PulledImage>;
 }
 
 /** A node that has too many streams or jobs is asked again. */
@@ -48,6 +52,7 @@ const retryMs = 10_000;
 export class JobRun implements AsyncDisposable {
   readonly #options: JobRunOptions;
   readonly #nodes: ReadonlyMap<string, NodeRun>;
+  readonly #images: ReadonlySet<string>;
   readonly #closed = new AbortController();
   readonly #writer: JobStatusWriter;
   #summary: Omit<ImagePrePullStatus, "status">;
@@ -57,6 +62,7 @@ export class JobRun implements AsyncDisposable {
   constructor(options: JobRunOptions) {
     const { clock, plan, nodes, previous, name, kube, log } = options;
     this.#options = options;
+    this.#images = new Set(plan.images);
     const deadlineMs = clock.monotonicMs() + plan.timeoutMs;
     const before = new Map(previous?.status?.map((one) => [one.nodeStatus.nodeName, one]));
     this.#nodes = new Map(nodes.map((node) => [node, newRun(node, before.get(node), deadlineMs)]));
@@ -111,17 +117,16 @@ export class JobRun implements AsyncDisposable {
   }
 
   async #pull(node: string, run: NodeRun): Promise<void> {
-    const { clock, plan, name: job, dockerConfigs, openStream } = this.#options;
-    const { images, retryTimes, checkItems } = plan;
+    const { clock, request, openStream } = this.#options;
     const { connections } = run;
     const over = new AbortController();
     const leftMs = Math.max(1, run.deadlineMs - clock.monotonicMs());
     using _timer = clock.after(leftMs, () => over.abort(new AppError("job-timeout", "timeout")));
-    run.images = [];
+    run.images.clear();
     try {
       await pullOnNode({
         openStream: (service) => openStream(node, service),
-        request: { job, images, dockerConfigs, retryTimes, checkItems },
+        request,
         onReport: (report) => this.#take(node, run, report),
         signal: AbortSignal.any([this.#closed.signal, over.signal]),
       });
@@ -146,7 +151,7 @@ export class JobRun implements AsyncDisposable {
           event: report.state === "Checking" ? "Init" : "Check",
         });
       case "image":
-        run.images.push(report.image);
+        if (this.#images.has(report.image.image)) run.images.set(report.image.image, report.image);
         return;
       case "end": {
         run.phase = "over";
@@ -165,7 +170,7 @@ export class JobRun implements AsyncDisposable {
     const time = this.#now();
     run.status = {
       nodeStatus: { nodeName: node, state, event, action, time, ...(reason === undefined ? {} : { reason }) },
-      ...(run.images.length > 0 ? { imageStatus: run.images } : {}),
+      ...(run.images.size > 0 ? { imageStatus: [...run.images.values()] } : {}),
     };
     this.#writer.changed();
   }
@@ -224,6 +229,7 @@ export class JobRun implements AsyncDisposable {
     };
     this.#options.log.info("job for images has ended", { job: this.#options.name, ...this.#summary });
     this.#writer.changed();
+    void this.#writer.flush().then(this.#options.onOver);
   }
 
   #status(): ImagePrePullStatus {
@@ -246,7 +252,7 @@ function newRun(node: string, previous: NodeStatus | undefined, deadlineMs: numb
     connections: 0,
     problem: "",
     deadlineMs,
-    images: [],
+    images: new Map(),
   };
 }
 

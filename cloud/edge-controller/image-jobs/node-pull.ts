@@ -14,9 +14,6 @@ export interface NodePull {
   readonly signal: AbortSignal;
 }
 
-/** A node says one thing a step and an image. */
-const mostReports = 10_000;
-
 /**
  * Has one node pull the images of a job; resolves once it has reported the end.
  * @throws UnavailableError or ClosedError when the node cannot be reached, or no longer; ProtocolError for a report that is
@@ -24,6 +21,8 @@ const mostReports = 10_000;
  */
 export async function pullOnNode({ openStream, request, onReport, signal }: NodePull): Promise<void> {
   const block = encodeBlock(request);
+  // A node says one thing a step and an image.
+  const mostReports = 2 * request.images.length + 8;
   const stream = await openStream(imageJobService);
   const stop = (): void => stream.reset(describeError(signal.reason));
   signal.addEventListener("abort", stop, { once: true });

@@ -3,6 +3,7 @@ import type { Clock } from "#shared/clock";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ImagePrePullStatus } from "./job.ts";
+import { statusForms } from "./shorter-status.ts";
 
 export interface JobStatusOptions {
   readonly kube: KubeClient;
@@ -13,13 +14,19 @@ export interface JobStatusOptions {
   readonly signal: AbortSignal;
 }
 
-/** What many nodes report together is written together. */
+/** What many nodes report together is written together, and a large status not as often. */
 const soonMs = 500;
+const pauseMsPer64KiB = 1000;
 
-/** Writes the status of one job, the latest at a time, until the API has it. */
+/**
+ * Writes the status of one job, the latest at a time, until the API has it. When the API refuses it for good, less of it is
+ * written from then on, down to a summary; a summary that is refused is not written until the status changes.
+ */
 export class JobStatusWriter {
   readonly #options: JobStatusOptions;
   #dirty = false;
+  /** Index in `statusForms`. */
+  #form = 0;
   #writing: Promise<void> | undefined;
 
   constructor(options: JobStatusOptions) {
@@ -43,8 +50,8 @@ export class JobStatusWriter {
     await Promise.resolve();
     try {
       while (this.#dirty && !signal.aborted) {
-        const isWritten = await this.#tryWrite();
-        if (this.#dirty) await clock.sleep(isWritten ? soonMs : waits.next().value, { signal });
+        const pauseMs = await this.#tryWrite();
+        if (this.#dirty) await clock.sleep(pauseMs ?? waits.next().value, { signal });
       }
     } catch (error) {
       // The job was deleted, or cloudcore shuts down.
@@ -54,19 +61,42 @@ export class JobStatusWriter {
     }
   }
 
-  /** @returns whether the API answered */
-  async #tryWrite(): Promise<boolean> {
+  /** @returns how long to wait before the next write; undefined when the API did not take this one, and may later */
+  async #tryWrite(): Promise<number | undefined> {
     const { kube, log, name, read, signal } = this.#options;
     this.#dirty = false;
+    const whole = read();
+    const status = statusForms[this.#form]?.(whole);
+    const text = JSON.stringify(status);
+    const pauseMs = soonMs + (pauseMsPer64KiB * Buffer.byteLength(text)) / 65_536;
     try {
       const type = resources.imagePrePullJobs;
-      await kube.patch(type, { name }, { status: read() }, { type: "merge", subresource: "status", signal });
-      return true;
+      await kube.patch(type, { name }, { status }, { type: "merge", subresource: "status", signal });
+      return pauseMs;
     } catch (error) {
-      if (isKubeError(error, 404) || signal.aborted) return true;
+      if (isKubeError(error, 404) || signal.aborted) return pauseMs;
       log.warn("cannot write the status of a job for images", { job: name, error });
+      if (!isRefusedForGood(error)) {
+        this.#dirty = true;
+        return undefined;
+      }
+      const next = statusForms.findIndex(
+        (form, index) => index > this.#form && JSON.stringify(form(whole)) !== text,
+      );
+      if (next === -1) return pauseMs;
+      this.#form = next;
       this.#dirty = true;
-      return false;
+      return soonMs;
     }
   }
+}
+
+/** Whether the API refuses what was written, and would again: it is too large (413) or invalid (422). */
+export function isRefusedForGood(error: unknown): boolean {
+  return isKubeError(error, 413, 422) || (isKubeError(error, 500) && isTooLargeForEtcd(error.message));
+}
+
+/** etcd's and gRPC's refusals reach clients of kube-apiserver as 500. */
+function isTooLargeForEtcd(message: string): boolean {
+  return /request is too large|message larger than max/.test(message);
 }

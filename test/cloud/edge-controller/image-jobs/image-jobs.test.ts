@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { ImageJobs } from "#cloud/edge-controller/image-jobs";
-import { resources } from "#cloud/kube-client";
+import { KubeError, resources } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { ImageJobReport } from "#shared/image-jobs";
 import { edgeNodeLabel, type KubeObject, type Node } from "#shared/kube";
@@ -284,4 +284,128 @@ test("a node that reports nonsense has failed", async () => {
     state: "Failed",
     reason: "the node sent no report",
   });
+});
+
+test("of what a node reports only the latest of each image of the job counts", async () => {
+  await using world = new World();
+  await world.start();
+  await world.addJob({ nodeNames: ["a"], images: ["web:1", "db:1"] });
+  await world.report(
+    "a",
+    { kind: "image", image: { image: "web:1", state: "Failed", reason: "busy" } },
+    { kind: "image", image: { image: "other:1", state: "Successful" } },
+    { kind: "image", image: { image: "db:1", state: "Successful" } },
+    { kind: "image", image: { image: "web:1", state: "Successful" } },
+    { kind: "end" },
+  );
+  expect((await world.status()).status?.[0]?.imageStatus).toEqual([
+    { image: "web:1", state: "Successful" },
+    { image: "db:1", state: "Successful" },
+  ]);
+});
+
+test("a node that reports more than the job has to say has failed", async () => {
+  await using world = new World();
+  await world.start();
+  await world.addJob({ nodeNames: ["a"] });
+  const reports = Array.from({ length: 11 }, () => ({ kind: "state", state: "Pulling" }) as const);
+  await world.report("a", ...reports.slice(0, 10));
+  const before = await world.states();
+  await world.report("a", ...reports.slice(10));
+  expect([before, await world.states()]).toEqual([
+    ["Pulling", "a Pulling"],
+    ["Failed", "a Failed"],
+  ]);
+});
+
+/** One node fails and two succeed, with an API that refuses so many statuses of the end. */
+async function withRefusals(world: World, error: KubeError, times: number): Promise<void> {
+  await world.start();
+  await world.addJob({ nodeNames: ["a", "b", "c"], concurrency: 3, failureTolerate: "0.5" });
+  await world.fail("a");
+  await world.succeed("b");
+  world.kube.fail(({ subresource }) => subresource === "status", error, times);
+  await world.succeed("c");
+  for (let turn = 0; turn < 5; turn += 1) await world.settle();
+}
+
+test.each([413, 422])("a status that is refused with %d is written with less", async (code) => {
+  const found: unknown[] = [];
+  for (const times of [0, 1, 2, 3]) {
+    await using world = new World();
+    await withRefusals(world, new KubeError(code, "Refused", "no"), times);
+    const { state, status, reason } = await world.status();
+    found.push([state, status?.map(({ imageStatus = [] }) => imageStatus.length), reason]);
+  }
+  const reason = "the number of failed nodes is 1/3";
+  const counts = "2 of 3 nodes have succeeded, 1 have failed; the API refused the states of the nodes";
+  expect(found).toEqual([
+    ["Successful", [1, 1, 1], reason],
+    ["Successful", [1, 0, 0], reason],
+    ["Successful", [0, 0, 0], reason],
+    ["Successful", undefined, `${reason}; ${counts}`],
+  ]);
+});
+
+test("nothing that is refused for good is written again unchanged", async () => {
+  await using world = new World();
+  await withRefusals(world, new KubeError(422, "Invalid", "no"), Infinity);
+  const writes = (): string[] =>
+    world.kube.calls
+      .filter(({ subresource }) => subresource === "status")
+      .map(({ body }) => JSON.stringify(body));
+  const first = writes();
+  expect(first.at(-1)).toContain("the API refused the states of the nodes");
+  await world.clock.advance(600_000);
+  await world.settle();
+  expect([new Set(first).size, writes()]).toEqual([first.length, first]);
+});
+
+test("a status that the API did not take is written when it answers again", async () => {
+  await using world = new World();
+  await withRefusals(world, new KubeError(503, "ServiceUnavailable", "not now"), 2);
+  await world.clock.advance(60_000);
+  await world.settle();
+  expect(await world.states()).toEqual(["Successful", "a Failed", "b Successful", "c Successful"]);
+});
+
+test("a job that is longer than a node reads is refused", async () => {
+  await using world = new World();
+  await world.start();
+  await world.addJob({ nodeNames: ["a"], images: ["x".repeat(64 * 1024)] });
+  const { state, reason } = await world.status();
+  expect([state, reason, world.requests]).toEqual(["Failed", "images and credentials exceed 64 KiB", []]);
+});
+
+test("a job begins once the API answers again, and not after it was deleted", async () => {
+  await using world = new World();
+  const template = { nodeNames: ["a"], imageSecrets: "default/regcred" };
+  const unavailable = new KubeError(503, "ServiceUnavailable", "not now");
+  world.kube.fail(({ plural }) => plural === "secrets", unavailable, 2);
+  await world.start();
+  await world.addJob(template);
+  await world.addJob(template, "deleted");
+  await world.kube.remove(resources.imagePrePullJobs, { name: "deleted" });
+  await world.settle();
+  const data = { ".dockerconfigjson": Buffer.from("{}").toString("base64") };
+  const metadata = { name: "regcred", namespace: "default" };
+  await world.kube.create<KubeObject>(resources.secrets, {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata,
+    data,
+  });
+  await world.clock.advance(10_000);
+  await world.settle();
+  expect(world.requests).toEqual([expect.objectContaining({ job: "job", dockerConfigs: ["{}"] })]);
+});
+
+test("a job that is over does not begin again", async () => {
+  await using world = new World();
+  await world.start();
+  await world.addJob({ nodeNames: ["a"] });
+  await world.succeed("a");
+  world.jobs.nodeConnected("a");
+  await world.settle();
+  expect([world.requests.length, await world.states()]).toEqual([1, ["Successful", "a Successful"]]);
 });
