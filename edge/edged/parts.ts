@@ -90,7 +90,7 @@ export function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pi
   const address = addressOf(config);
   const recorder = recorderOf(nodeName, deps);
   const unknown = makeUnknown(config, deps, {
-    isKnown: (uid) => pods.has(uid),
+    isKnown: (uid) => pods.has(uid) || statics.mayHave(uid),
     isOrphan: (uid) => statics.isOrphan(uid),
     onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
   });

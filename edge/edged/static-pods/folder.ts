@@ -50,9 +50,9 @@ export class PodFolder implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Whether it is known what is in the folder. */
+  /** Whether it is known of every file of the folder which pod it is. */
   get isRead(): boolean {
-    return this.#isRead;
+    return this.#isRead && [...this.#files.values()].every(({ pod }) => pod !== undefined);
   }
 
   /** Reads the folder; from then on whenever it changes. */

@@ -73,7 +73,12 @@ export class StaticPods implements AsyncDisposable {
 
   /** Whether a uid is that of a pod of a file that is no longer there. */
   isOrphan(uid: string): boolean {
-    return isStaticUid(uid) && this.#folder?.isRead !== false && ![...this.#running.values()].includes(uid);
+    return isStaticUid(uid) && this.#folder?.isRead !== false && !this.#runs(uid);
+  }
+
+  /** Whether a uid may be that of a pod of a file that cannot be used, or of a folder that cannot be read: what is there of it stays. */
+  mayHave(uid: string): boolean {
+    return isStaticUid(uid) && this.#folder?.isRead === false && !this.#runs(uid);
   }
 
   /** Nothing is left of a pod. */
@@ -91,6 +96,10 @@ export class StaticPods implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#folder?.[Symbol.asyncDispose]();
     await this.#mirrors[Symbol.asyncDispose]();
+  }
+
+  #runs(uid: string): boolean {
+    return [...this.#running.values()].includes(uid);
   }
 
   #take(pods: readonly Pod[]): void {

@@ -172,6 +172,21 @@ test("a pod whose file was removed while edgecore was down is removed without th
   expect([at.runtime.specs().length, at.edge.confirmed]).toEqual([2, []]);
 });
 
+test("a pod whose file cannot be used when edgecore starts is kept, also with a cloud that does not know it, until the file is repaired", async () => {
+  await using at = await world((folder) => writeFileSync(join(folder, "web.yaml"), manifest("web")));
+  at.edge.verdict = "gone";
+  const ids = at.runtime.ids();
+  await at.edge.stop();
+  at.put("web.yaml", "spec: [");
+  await at.start();
+  await at.edge.link(true);
+  await at.look(65);
+  expect([at.runtime.ids(), at.edge.confirmed]).toEqual([ids, []]);
+  at.put("web.yaml", manifest("web", "web:2"));
+  await at.look(65);
+  expect(at.running()).toEqual(["web-edge-1 web:2"]);
+});
+
 test("files that cannot be read leave everything as it is", async () => {
   await using at = await world((folder) => writeFileSync(join(folder, "web.yaml"), manifest("web")));
   renameSync(at.folder, `${at.folder}-away`);
