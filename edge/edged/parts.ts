@@ -169,6 +169,7 @@ function seamOf(devices: Devices | undefined): ConstructorParameters<typeof Pods
   return {
     admit: async (pod) => devices?.admit(pod),
     prepare: async (pod, container) => devices?.prepare(pod, container) ?? [],
+    held: (pod) => devices?.held(pod) ?? [],
   };
 }
 

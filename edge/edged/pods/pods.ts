@@ -59,6 +59,8 @@ export interface PodsDeps {
   readonly devices: {
     readonly admit: PodWorkerDeps["admit"];
     readonly prepare: PodWorkerDeps["devicesOf"];
+    /** Resources of plugins that a pod has already: there is room for it, also while the plugin has not registered again. */
+    readonly held: (pod: Pod) => readonly string[];
   };
   /** Of the node. */
   readonly memoryBytes: number;
@@ -299,10 +301,12 @@ export class Pods implements AsyncDisposable {
     const shortage = pressureRefusal(pod, this.#deps.pressures());
     if (shortage) return shortage;
     const holders = [...this.#workers.values()].filter((worker) => worker.holdsRoom);
+    const held = new Set(this.#deps.devices.held(pod));
+    const counted = Object.entries(this.#deps.allocatable()).filter(([resource]) => !held.has(resource));
     return roomRefusal(
       pod,
       holders.map((worker) => worker.pod),
-      this.#deps.allocatable(),
+      Object.fromEntries(counted),
     );
   }
 

@@ -90,10 +90,16 @@ export class Devices implements AsyncDisposable {
     return { capacity: count((one) => one.count), allocatable: count((one) => one.healthy.length) };
   }
 
-  /** Gives the containers of a new pod their devices. @returns why it cannot */
+  /** Resources of which every container of a pod has its devices already, from before a restart of edgecore. */
+  held(pod: Pod): string[] {
+    const wanted = Map.groupBy(this.#wanted(pod), ({ resource }) => resource);
+    return [...wanted].filter(([, all]) => all.every((one) => this.#has(pod, one))).map(([name]) => name);
+  }
+
+  /** Gives the containers of a new pod their devices, unless they have them. @returns why it cannot */
   async admit(pod: Pod): Promise<Refusal | undefined> {
-    // A plugin that hangs keeps nobody else waiting.
-    if (this.#wanted(pod).length === 0) return undefined;
+    // A plugin that hangs, or has not registered again, keeps nobody else waiting.
+    if (this.#wanted(pod).every((one) => this.#has(pod, one))) return undefined;
     const next = this.#admitting.then(() => this.#admit(pod));
     this.#admitting = next.catch(() => undefined);
     return next;
@@ -134,7 +140,7 @@ export class Devices implements AsyncDisposable {
     const { uid = "" } = pod.metadata;
     const kept = this.#grants.filter((one) => one.pod !== uid && isActive(one.pod));
     const made: Grant[] = [];
-    /** Of init containers, which have ended when the others run. */
+    /** Of init containers, which have ended when the others run; not of sidecars, and each goes to one container that stays. */
     const reusable = new Map<string, string[]>();
     try {
       for (const { container, isInit, resource, count } of this.#wanted(pod)) {
@@ -145,8 +151,8 @@ export class Devices implements AsyncDisposable {
           reusable,
         });
         made.push(grant);
-        const before = reusable.get(resource) ?? [];
-        if (isInit) reusable.set(resource, [...new Set([...before, ...grant.ids])]);
+        const others = (reusable.get(resource) ?? []).filter((id) => !grant.ids.includes(id));
+        reusable.set(resource, isInit ? [...others, ...grant.ids] : others);
       }
     } catch (error) {
       if (this.#isClosed) throw new UnavailableError("device-plugin", "edged is shutting down");
@@ -182,6 +188,13 @@ export class Devices implements AsyncDisposable {
     const ids = await plugin.choose(free, reusable, count);
     const given = await plugin.allocate(ids);
     return { pod: pod.metadata.uid ?? "", container: container.name, resource, ids, given };
+  }
+
+  #has({ metadata: { uid } }: Pod, { container: { name }, resource, count }: Wanted): boolean {
+    return this.#grants.some(
+      (one) =>
+        one.pod === uid && one.container === name && one.resource === resource && one.ids.length === count,
+    );
   }
 
   /** What the containers of a pod want of the resources that plugins serve. */

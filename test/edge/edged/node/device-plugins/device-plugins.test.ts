@@ -226,6 +226,42 @@ test("what was given out is kept over a restart, for the same containers, before
   expect(again.allocated).toEqual([["b"]]);
 });
 
+test("a pod that has its devices is admitted again before the plugin is back, also when nothing is stored of its status", async () => {
+  await using at = await world();
+  const { edge, plugin, shows } = at;
+  plugin.devices = healthy("a");
+  await plugin.register(resource);
+  await shows("1", "1");
+  await edge.apply(podOf("one", 1));
+  await edge.until("one runs", () => edge.status("uid-one")?.phase === "Running");
+  await edge.stop();
+  await plugin[Symbol.asyncDispose]();
+  edge.pods.set("uid-one", podOf("one", 1));
+  edge.statuses.clear();
+  await at.start();
+  await edge.link(true);
+  await edge.until("one runs again", () => edge.status("uid-one") !== undefined);
+  expect(edge.status("uid-one")?.phase).toBe("Running");
+});
+
+test("the device of an init container goes to one container of the pod, that of a sidecar to no other", async () => {
+  await using at = await world();
+  const { edge, plugin, shows } = at;
+  plugin.devices = healthy("a", "b", "c");
+  await plugin.register(resource);
+  await shows("3", "3");
+  const limits = { [resource]: "1" };
+  const one = (name: string) => ({ name, image: "web:1", resources: { limits, requests: limits } });
+  await edge.apply(
+    podOf("many", 1, {
+      initContainers: [one("init"), { ...one("sidecar"), restartPolicy: "Always" }],
+      containers: [one("first"), one("second")],
+    }),
+  );
+  await until(() => plugin.allocated.length === 4);
+  expect(plugin.allocated).toEqual([["a"], ["a"], ["b"], ["c"]]);
+});
+
 const image = `kubeedge-dp-${process.pid}:1`;
 let made: Disposable | undefined;
 beforeAll(() => {
