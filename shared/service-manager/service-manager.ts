@@ -21,6 +21,10 @@ export interface ServiceManagerDeps {
   readonly health: HealthChecks;
 }
 
+/** Longer than systemd waits for a start where nobody says otherwise (TimeoutStartSec of 90 s). */
+const readyTries = 100;
+const readyAgainMs = 1000;
+
 /**
  * Tells systemd how the program is (sd_notify(3), sd_watchdog_enabled(3)): that it runs, that it stops, and while all its parts
  * work, that it lives. Sends nothing when it was not started by systemd.
@@ -29,6 +33,7 @@ export class ServiceManager implements Disposable {
   readonly #address: ManagerAddress;
   readonly #deps: ServiceManagerDeps;
   #timer: Disposable | undefined;
+  #readyTimer: Disposable | undefined;
   #sick = "";
   #failed = false;
 
@@ -39,17 +44,25 @@ export class ServiceManager implements Disposable {
 
   /** The program runs: from now on it is watched. */
   ready(): void {
-    this.#send("READY=1\nSTATUS=running");
+    this.#sendReady(readyTries);
     const everyMs = this.#watchdogMs() / 3;
     if (everyMs > 0) this.#timer = this.#deps.clock.every(everyMs, () => this.#beat());
   }
 
   stopping(): void {
+    this.#readyTimer?.[Symbol.dispose]();
     this.#send("STOPPING=1\nSTATUS=stopping");
   }
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
+    this.#readyTimer?.[Symbol.dispose]();
+  }
+
+  /** systemd ends a program of which it never hears that it runs. */
+  #sendReady(tries: number): void {
+    if (this.#send("READY=1\nSTATUS=running") || tries === 1) return;
+    this.#readyTimer = this.#deps.clock.after(readyAgainMs, () => this.#sendReady(tries - 1));
   }
 
   /** That the event loop gets here is the first thing it says. */
@@ -70,16 +83,18 @@ export class ServiceManager implements Disposable {
     return Number.isFinite(ms) && isWatched ? ms : 0;
   }
 
-  /** A full queue is no reason to stop; the next message may pass. */
-  #send(text: string): void {
+  /** A full queue is no reason to stop; the next message may pass. @returns whether nothing is left to be sent */
+  #send(text: string): boolean {
     const { notifySocket } = this.#address;
-    if (notifySocket === undefined || notifySocket === "") return;
+    if (notifySocket === undefined || notifySocket === "") return true;
     try {
       sendDatagram(notifySocket, text);
       this.#failed = false;
+      return true;
     } catch (error) {
       if (!this.#failed) this.#deps.log.warn("cannot reach systemd", { error: describeError(error) });
       this.#failed = true;
+      return false;
     }
   }
 }

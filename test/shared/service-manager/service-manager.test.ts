@@ -145,6 +145,18 @@ test("a program goes on when nobody listens on the manager's socket, and says so
   expect(await program.child.exited).toBe(0);
 });
 
+test.skipIf(!hasReceiver)(
+  "READY=1 is sent again to a manager that could not be reached at first",
+  async () => {
+    using dir = tempDir("notify");
+    const address = join(dir.path, "late");
+    await using program = start(dir.path, "calm", { NOTIFY_SOCKET: address });
+    await readUntil(program.child.stderr, "cannot reach systemd");
+    await using manager = new Manager(address);
+    expect(await manager.until("READY=1")).toBe("READY=1\nSTATUS=running");
+  },
+);
+
 /** @returns what was read by then */
 async function readUntil(stream: ReadableStream<Uint8Array>, text: string): Promise<string> {
   let read = "";
