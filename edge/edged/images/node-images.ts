@@ -47,9 +47,10 @@ export class NodeImages implements AsyncDisposable {
   readonly #gc: ImageGc;
   readonly #archives: ImageArchives | undefined;
   readonly #jobs: ImageJobs;
+  #hasMirrors: boolean;
 
   constructor(config: ImagesConfig, deps: NodeImagesDeps) {
-    const { dataDir, log, runtime } = deps;
+    const { dataDir, log } = deps;
     this.#deps = deps;
     this.#puller = new ImagePuller(config.pulls, deps);
     this.#ages = new ImageAges(join(dataDir, "image-ages.json"), log);
@@ -65,12 +66,11 @@ export class NodeImages implements AsyncDisposable {
     };
     this.#jobs = new ImageJobs({ ...deps, pull });
     const { archiveDir: dir } = config;
-    const store = runtime.imageStore;
     const recordPath = join(dataDir, "image-archives.json");
     const onFull = (): void => void this.#gc.reclaim();
-    const archives = { ...deps, dir: dir ?? "", recordPath, complete: completeReference, onFull };
-    if (dir !== undefined && store) this.#archives = new ImageArchives(archives, store);
-    if (!store) this.#warnOfMissingStore(config);
+    const archives = { ...deps, recordPath, complete: completeReference, onFull };
+    if (dir !== undefined) this.#archives = new ImageArchives({ ...archives, dir });
+    this.#hasMirrors = Object.keys(config.pulls.mirrors).length > 0;
   }
 
   /** Takes over a stream on which the cloud has images pulled; it is ended here. */
@@ -100,7 +100,9 @@ export class NodeImages implements AsyncDisposable {
   /** @throws AppError "image-pull", UnavailableError, or the reason of the signal */
   async pull(job: PullJob): Promise<PullTime> {
     try {
-      return await this.#puller.pull(job);
+      const time = await this.#puller.pull(job);
+      this.#warnOfMirrors();
+      return time;
     } catch (error) {
       if (isDiskFull(asError(error).message)) void this.#gc.reclaim();
       throw error;
@@ -125,11 +127,11 @@ export class NodeImages implements AsyncDisposable {
     return runtime.findImage(ref);
   }
 
-  #warnOfMissingStore({ pulls, archiveDir }: ImagesConfig): void {
-    const { log } = this.#deps;
-    if (Object.keys(pulls.mirrors).length > 0)
+  /** Once; an engine that has pulled an image is there, and can be asked. */
+  #warnOfMirrors(): void {
+    const { log, runtime } = this.#deps;
+    if (this.#hasMirrors && !runtime.imageStore)
       log.warn("edged.registry-mirrors has no effect: this engine has mirrors of its own");
-    if (archiveDir !== undefined)
-      log.warn("edged.image-dir has no effect: this engine cannot load archives for edgecore");
+    this.#hasMirrors = false;
   }
 }

@@ -3,10 +3,16 @@ import { join } from "node:path";
 import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import type { ContainerRuntime, ImageStore } from "#edge/runtime";
+import type { ContainerRuntime } from "#edge/runtime";
 import { isDiskFull } from "#edge/edged/images/unused";
 import { readArchive } from "./read-archive.ts";
-import { ArchiveRecord, isSameFile, type FileStamp, type LoadedImage } from "./archive-record.ts";
+import {
+  ArchiveRecord,
+  isSameFile,
+  type FileStamp,
+  type LoadedArchive,
+  type LoadedImage,
+} from "./archive-record.ts";
 
 export interface ImageArchivesOptions {
   readonly dir: string;
@@ -23,46 +29,53 @@ export interface ImageArchivesOptions {
   readonly onFull: () => void;
 }
 
+/** An archive that could not be loaded. */
+interface Failure extends FileStamp {
+  readonly fault: string;
+  /** How often the engine refused it; a full disk does not count. */
+  readonly times: number;
+  /** When it is tried again, by the monotonic clock. */
+  readonly againAtMs: number;
+}
+
 /** A file that did not change between two looks is complete. */
 const lookMs = 10_000;
 
-/** How long an archive waits for which the disk was too full. */
-const fullMs = 300_000;
+/** How long an archive waits for which the disk was too full, or that the engine refused. */
+const againMs = 300_000;
+
+/** How often an archive that the engine refuses is tried: it may be the engine's fault and not the archive's. */
+const mostTries = 3;
 
 /** What `docker save`, `skopeo copy` and others write. */
 const archiveName = /\.(tar|tar\.gz|tgz|tar\.zst|tzst|tar\.xz|tar\.bz2)$/;
 
 /**
  * Loads the image archives of a directory into the engine, each once: at start, and when one appears or is replaced. An
- * archive that cannot be loaded is reported by its name, and tried again when it changes. Images of archives that are
- * there are kept, and loaded again when the engine has lost them.
+ * archive that cannot be loaded is reported by its name, and tried again twice, when it changes, and when edgecore starts.
+ * Images of archives that are there are kept, and loaded again when the engine has lost them.
  */
 export class ImageArchives implements AsyncDisposable {
   readonly #options: ImageArchivesOptions;
-  readonly #store: ImageStore;
   readonly #record: ArchiveRecord;
   readonly #closed = new AbortController();
   /** Files as the last look found them. */
   #seen = new Map<string, FileStamp>();
-  /** When archives for which the disk was too full are tried again, by the monotonic clock. */
-  readonly #retryAtMs = new Map<string, number>();
+  readonly #failures = new Map<string, Failure>();
+  /** The engine has been asked what it has. */
+  #hasBegun = false;
   #reported: string | undefined;
   #work: Promise<void> = Promise.resolve();
   #timer: Disposable | undefined;
 
-  constructor(options: ImageArchivesOptions, store: ImageStore) {
+  constructor(options: ImageArchivesOptions) {
     this.#options = options;
-    this.#store = store;
     this.#record = new ArchiveRecord(options.recordPath);
   }
 
-  /** Looks now, and from then on in intervals. What is there already is loaded at once. */
+  /** Looks now, and from then on in intervals. What is there already is loaded as soon as there is an engine. */
   start(): void {
-    void this.#queue(async () => {
-      await this.#forgetLost();
-      this.#seen = await this.#list();
-      await this.#look();
-    });
+    void this.#queue(() => this.#look());
   }
 
   /** Whether an image is in an archive of the directory. */
@@ -106,16 +119,24 @@ export class ImageArchives implements AsyncDisposable {
     return done;
   }
 
-  /** An engine that was set up again has nothing that was loaded. */
-  async #forgetLost(): Promise<void> {
-    const present = new Set((await this.#options.runtime.listImages()).map(({ id }) => id));
+  /** An engine that was set up again has nothing that was loaded; what it refused it may take now. */
+  async #begin(): Promise<void> {
+    const { runtime, log } = this.#options;
+    const present = new Set((await runtime.listImages()).map(({ id }) => id));
+    if (!runtime.imageStore)
+      log.warn("edged.image-dir has no effect: this engine cannot load archives for edgecore");
     const files = await this.#list();
     const isLost = ({ id }: LoadedImage): boolean => !present.has(id);
-    const kept = [...files.keys()].filter((name) => !this.#record.get(name)?.images.some(isLost));
-    this.#record.keep(new Set(kept));
+    const isKept = (known: LoadedArchive | undefined): boolean =>
+      known?.fault === undefined && !known?.images.some(isLost);
+    this.#record.keep(new Set([...files.keys()].filter((name) => isKept(this.#record.get(name)))));
+    this.#seen = files;
+    this.#hasBegun = true;
   }
 
   async #look(): Promise<void> {
+    if (!this.#hasBegun) await this.#begin();
+    if (!this.#options.runtime.imageStore) return;
     const files = await this.#list();
     const before = this.#seen;
     this.#seen = files;
@@ -125,7 +146,8 @@ export class ImageArchives implements AsyncDisposable {
       const last = before.get(name);
       const isComplete = last !== undefined && isSameFile(last, stamp);
       const known = this.#record.get(name);
-      const isDue = (this.#retryAtMs.get(name) ?? 0) <= this.#options.clock.monotonicMs();
+      const failure = this.#failureOf(name, stamp);
+      const isDue = !failure || failure.againAtMs <= this.#options.clock.monotonicMs();
       if (isComplete && isDue && !(known && isSameFile(known, stamp))) await this.#load(name, stamp);
     }
   }
@@ -147,15 +169,17 @@ export class ImageArchives implements AsyncDisposable {
   }
 
   async #load(name: string, stamp: FileStamp): Promise<void> {
-    const { dir, log, onLoaded } = this.#options;
-    this.#retryAtMs.delete(name);
+    const { dir, log, onLoaded, runtime } = this.#options;
+    const store = runtime.imageStore;
+    if (!store) return;
     const { signal } = this.#closed;
     try {
-      const names = await this.#store.load(readArchive(join(dir, name)), { signal });
+      const names = await store.load(readArchive(join(dir, name)), { signal });
       if (names.length === 0) throw new AppError("image-archive", "there is no image in it");
       const images = await Promise.all(names.map((one) => this.#find(one)));
       this.#record.set(name, { ...stamp, images: images.filter((one) => one !== undefined) });
       log.info("image archive loaded", { archive: name, images: names });
+      this.#failures.delete(name);
       onLoaded();
     } catch (error) {
       signal.throwIfAborted();
@@ -166,10 +190,20 @@ export class ImageArchives implements AsyncDisposable {
 
   #failed(name: string, stamp: FileStamp, fault: string): void {
     const { dir, clock, log, onFull } = this.#options;
-    log.error("image archive cannot be loaded", { archive: join(dir, name), reason: fault });
-    if (!isDiskFull(fault)) return this.#record.set(name, { ...stamp, images: [], fault });
-    this.#retryAtMs.set(name, clock.monotonicMs() + fullMs);
-    onFull();
+    const before = this.#failureOf(name, stamp);
+    if (before?.fault !== fault)
+      log.error("image archive cannot be loaded", { archive: join(dir, name), reason: fault });
+    const isFull = isDiskFull(fault);
+    const times = (before?.times ?? 0) + (isFull ? 0 : 1);
+    this.#failures.set(name, { ...stamp, fault, times, againAtMs: clock.monotonicMs() + againMs });
+    if (isFull) onFull();
+    else if (times >= mostTries) this.#record.set(name, { ...stamp, images: [], fault });
+  }
+
+  /** Of the file as it is now. */
+  #failureOf(name: string, stamp: FileStamp): Failure | undefined {
+    const failure = this.#failures.get(name);
+    return failure && isSameFile(failure, stamp) ? failure : undefined;
   }
 
   async #find(name: string): Promise<LoadedImage | undefined> {

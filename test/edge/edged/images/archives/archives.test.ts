@@ -12,9 +12,11 @@ import {
 import { join } from "node:path";
 import { ImageArchives } from "#edge/edged/images/archives";
 import { completeReference } from "#internal/edge/edged/images/reference.ts";
-import type { ContainerRuntime } from "#edge/runtime";
+import { AwaitedRuntime } from "#internal/edge/runtime/choose/awaited-runtime.ts";
+import type { ContainerRuntime, ImageStore } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
+import { AppError } from "#shared/errors";
 import { eventually } from "#internal/scripts/service.ts";
 import {
   busyboxImage,
@@ -23,6 +25,7 @@ import {
   hasEngine,
 } from "#internal/test/support/machine/container-engine.ts";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -82,17 +85,17 @@ function tarOf(...words: string[]): void {
 
 describe.skipIf(!hasEngine())("image archives", () => {
   let runtime: ContainerRuntime;
+  const options = {
+    address: `unix://${engineSocket}`,
+    owner: "archives",
+    clock: systemClock,
+    log: silentLog(),
+  };
   let tar: Buffer;
   let id: string;
 
   beforeAll(async () => {
-    const log = silentLog();
-    runtime = await openDockerRuntime({
-      address: `unix://${engineSocket}`,
-      owner: "archives",
-      clock: systemClock,
-      log,
-    });
+    runtime = await openDockerRuntime(options);
     using dir = tempDir("archive");
     using _made = busyboxImage(image);
     docker("save", "-o", join(dir.path, "image.tar"), image);
@@ -116,23 +119,18 @@ describe.skipIf(!hasEngine())("image archives", () => {
       Bun.spawnSync(["docker", "rmi", "-f", image]);
     }
 
-    start(): ImageArchives {
-      const store = runtime.imageStore;
-      if (!store) throw new Error("Docker has a store");
+    start(engine = runtime): ImageArchives {
       const { clock, log } = this;
-      return new ImageArchives(
-        {
-          dir: this.dir.path,
-          recordPath: join(this.state.path, "archives.json"),
-          runtime,
-          clock,
-          log,
-          complete: completeReference,
-          onLoaded: () => (this.loaded += 1),
-          onFull: () => undefined,
-        },
-        store,
-      );
+      return new ImageArchives({
+        dir: this.dir.path,
+        recordPath: join(this.state.path, "archives.json"),
+        runtime: engine,
+        clock,
+        log,
+        complete: completeReference,
+        onLoaded: () => (this.loaded += 1),
+        onFull: () => undefined,
+      });
     }
 
     path(name: string): string {
@@ -272,6 +270,49 @@ describe.skipIf(!hasEngine())("image archives", () => {
     await world.until(() => world.loaded === 2);
     rmSync(world.path("web.tar"));
     await world.until(() => !world.archives.isHeld(id));
+  });
+
+  test("archives are loaded once the engine has come, of which edgecore waited for the start", async () => {
+    await using world = new World();
+    writeFileSync(world.path("web.tar"), tar);
+    let isInstalled = false;
+    await using late = new AwaitedRuntime(
+      async () => (isInstalled ? openDockerRuntime(options) : undefined),
+      systemClock,
+    );
+    world.archives = world.start(late);
+    world.archives.start();
+    await world.rest();
+    expect([world.loaded, world.linesWith("has no effect")]).toEqual([0, []]);
+    isInstalled = true;
+    await world.until(() => world.loaded === 1);
+  });
+
+  test("an archive that the engine refused is tried again later, and when edgecore starts", async () => {
+    await using world = new World();
+    const fake = new FakeRuntime(world.clock);
+    let [tries, isWell] = [0, false];
+    const store: ImageStore = {
+      ...fake.imageStore,
+      load: async () => {
+        tries += 1;
+        if (!isWell) throw new AppError("engine-refused", "Cannot load images: internal error");
+        return [image];
+      },
+    };
+    Object.defineProperty(fake, "imageStore", { value: store });
+    writeFileSync(world.path("web.tar"), tar);
+    world.archives = world.start(fake);
+    world.archives.start();
+    await world.until(() => tries === 3);
+    for (let turn = 0; turn < 10; turn += 1) await world.rest();
+    expect([tries, world.linesWith("cannot be loaded").length]).toEqual([3, 1]);
+    await world.archives[Symbol.asyncDispose]();
+    isWell = true;
+    world.archives = world.start(fake);
+    world.archives.start();
+    await world.until(() => world.loaded === 1);
+    expect(tries).toBe(4);
   });
 
   test("a directory that is not there is reported once", async () => {
