@@ -123,7 +123,7 @@ export const edgedSection = section("Pods on this node.", {
   ),
   "image-pull-progress-deadline": seconds(
     "Time without progress after which a pull is cancelled, to be tried again later, seconds.",
-    60,
+    120,
   ),
   "registry-auth-file": text(
     "Docker config (config.json) with credentials for all pods, besides their imagePullSecrets. Read at each pull. Empty: none.",
