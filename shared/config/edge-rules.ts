@@ -60,9 +60,12 @@ function findOpenHttp({ enabled, port, "open-http": open }: EdgeValues["meta-ser
 }
 
 /** kubelet refuses a low threshold that is not below the high one. */
+const usualLowThreshold = 80;
+
 function findThresholds(edged: EdgeValues["edged"]): string[] {
   const [high, low] = [edged["image-gc-high-threshold"], edged["image-gc-low-threshold"]];
-  return low < high
+  // The usual one gives way: older releases took no notice of either.
+  return low < high || low === usualLowThreshold
     ? []
     : [
         `edged.image-gc-low-threshold: expected less than edged.image-gc-high-threshold, which is ${high}, got ${low}; change either`,

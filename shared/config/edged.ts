@@ -356,7 +356,10 @@ function toImages(edged: EdgedValues): ImagesConfig {
     },
     gc: {
       highPercent: edged["image-gc-high-threshold"],
-      lowPercent: edged["image-gc-low-threshold"],
+      lowPercent: Math.min(
+        edged["image-gc-low-threshold"],
+        Math.max(0, edged["image-gc-high-threshold"] - 5),
+      ),
       minimumAgeMs: edged["image-minimum-gc-age"] * 1000,
       maximumAgeMs: maximumAge === 0 ? undefined : maximumAge * 1000,
     },

@@ -17,8 +17,11 @@ export function contentDigest(object: KubeObject): string {
  * What others say about the readiness gates of a pod: the part of its status that is not the node's own. Undefined for pods
  * without gates.
  */
-export function gateConditions({ spec, status }: Pod): Record<string, string | undefined> | undefined {
-  const gates = spec.readinessGates ?? [];
+export function gateConditions({
+  spec,
+  status,
+}: Pick<Partial<Pod>, "spec" | "status">): Record<string, string | undefined> | undefined {
+  const gates = spec?.readinessGates ?? [];
   if (gates.length === 0) return undefined;
   const given = new Map((status?.conditions ?? []).map((one) => [one.type, one.status]));
   return Object.fromEntries(gates.map(({ conditionType }) => [conditionType, given.get(conditionType)]));

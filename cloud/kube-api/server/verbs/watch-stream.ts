@@ -212,7 +212,12 @@ class Watch implements ByteSource {
     this.#announced += 1;
     this.#parts.fanOut.run(() => {
       this.#announced -= 1;
-      this.#onChanges(changes);
+      try {
+        this.#onChanges(changes);
+      } catch {
+        // Such as an error of the disk. When it is read again and fails again, this stream ends by it, and no other.
+        this.#fallBehind(changes);
+      }
     });
   }
 
@@ -280,8 +285,8 @@ class Watch implements ByteSource {
   }
 
   #bookmark(): void {
-    if (this.#last || !this.#live || this.#announced > 0 || this.#stream?.ready !== true) return;
-    this.#cursor = this.#parts.store.revision;
+    if (this.#last || !this.#live || this.#stream?.ready !== true) return;
+    if (this.#announced === 0) this.#cursor = this.#parts.store.revision;
     this.#stream.push(this.#bytes([this.#bookmarkLine(undefined)]));
   }
 

@@ -89,6 +89,9 @@ export class ImageGc implements AsyncDisposable {
   async #pass(): Promise<void> {
     const { runtime, clock, ages, isHeld } = this.#deps;
     const nowMs = clock.monotonicMs();
+    // What was asked for while the engine is away is not done later, when the disk may have room again.
+    const isAll = this.#all;
+    this.#all = false;
     // Images first: one that is pulled and used meanwhile is not among them.
     const images = await runtime.listImages();
     const used = await runtime.usedImages();
@@ -96,8 +99,6 @@ export class ImageGc implements AsyncDisposable {
     this.#lookedAtMs = nowMs;
     const age = (id: string) => ages.of(id);
     const removable = removableImages({ images, used, age, isHeld }, this.#policy);
-    const isAll = this.#all;
-    this.#all = false;
     if (isAll) for (const image of removable) await this.#remove(image, "disk full");
     else await this.#freeSpace(await this.#removeOld(removable));
   }

@@ -44,6 +44,8 @@ export type ContainerUse = ReadonlyMap<string, ReadonlyMap<string, number>>;
 const lookEveryMs = 3000;
 /** kubelet: podCleanupTimeout. */
 const longestEndMs = 30_000;
+/** Images are removed one after the other; memory does not wait for all of them. */
+const longestReclaimMs = 120_000;
 /** kubelet: immediateEvictionGracePeriodSeconds. */
 const immediateSeconds = 1;
 
@@ -100,7 +102,6 @@ export class Evictor implements AsyncDisposable {
     const { signal } = this.#closed;
     while (!signal.aborted) {
       try {
-        // After an end there may be more to free, or nothing: that shows at once.
         if (!(await this.#pass())) await this.#deps.clock.sleep(lookEveryMs, { signal });
       } catch (error) {
         if (signal.aborted) return;
@@ -113,7 +114,7 @@ export class Evictor implements AsyncDisposable {
     }
   }
 
-  /** @returns whether a pod was ended */
+  /** @returns whether there may be more to free at once */
   async #pass(): Promise<boolean> {
     await this.#look();
     // Counting files may take long, and memory does not wait for it.
@@ -146,7 +147,7 @@ export class Evictor implements AsyncDisposable {
     await Promise.all(over.map(({ pod, message }) => this.#end(pod, { message, ...ending })));
   }
 
-  /** Frees what nobody needs, then ends one pod. @returns whether it did */
+  /** Frees what nobody needs, then ends one pod. @returns whether more may be to free at once */
   async #relieve(threshold: Threshold): Promise<boolean> {
     const resource = resourceOf(threshold.signal);
     this.#announce(threshold, resource);
@@ -163,12 +164,11 @@ export class Evictor implements AsyncDisposable {
   /** What nobody needs goes before pods do. */
   async #reclaim(): Promise<void> {
     const { signal } = this.#closed;
-    try {
-      await this.#deps.reclaim(signal);
-    } catch (error) {
-      signal.throwIfAborted();
+    const reclaimed = this.#deps.reclaim(signal).catch((error: unknown) => {
       this.#deps.log.debug("cannot reclaim disk space", { error: describeError(error) });
-    }
+    });
+    await this.#atMost(longestReclaimMs, reclaimed);
+    signal.throwIfAborted();
   }
 
   async #endOne(shortage: Shortage, isShared: boolean): Promise<boolean> {
@@ -176,11 +176,8 @@ export class Evictor implements AsyncDisposable {
     const pods = this.#deps.pods().filter(({ pod }) => !isCriticalPod(pod));
     const used = await this.#measure(resource, pods, isShared ? undefined : threshold.signal);
     const useOf = ({ pod }: ActivePod): PodUse => totalUse(resource, used.get(pod.metadata.uid ?? ""));
-    const [first] = rankPods(
-      pods.filter((pod) => isWorthEnding(resource, useOf(pod))),
-      resource,
-      useOf,
-    );
+    const worth = pods.filter((pod) => isWorthEnding(resource, useOf(pod)));
+    const [first] = rankPods(worth, resource, useOf);
     if (!first) {
       this.#sayOnce(`nothing for ${threshold.signal}`, "no pod can be evicted", { signal: threshold.signal });
       return false;
@@ -192,7 +189,8 @@ export class Evictor implements AsyncDisposable {
     const message = evictionMessage(first.pod, shortage, containers);
     const graceSeconds = threshold.isHard ? immediateSeconds : this.#config.maxPodGraceSeconds;
     await this.#end(first, { message, graceSeconds, isDisruption: true });
-    return true;
+    // Memory and processes may be gone within a second; a disk is looked at again in a while.
+    return resource === "memory" || resource === "pids";
   }
 
   /**
@@ -204,13 +202,13 @@ export class Evictor implements AsyncDisposable {
     pods: readonly ActivePod[],
     signal: EvictionSignal | undefined,
   ): Promise<ContainerUse> {
-    const { measureMemory, measureProcesses, measureStorage } = this.#deps;
+    const { clock, measureMemory, measureProcesses, measureStorage } = this.#deps;
     if (resource === "memory") return measureMemory();
     if (resource === "pids") return measureProcesses();
     const all = new Map<string, ReadonlyMap<string, number>>();
     for (const one of pods) {
-      const used = await measureStorage(one, this.#closed.signal).catch(() => undefined);
-      // One that cannot be measured comes first.
+      const used = await measureStorage(one, this.#closed.signal).catch(unlessAway);
+      this.#lookedAtMs = clock.monotonicMs();
       if (!used) continue;
       const volumes = totalOf({ containers: new Map(), volumes: used.volumes });
       const parts = [
@@ -226,13 +224,17 @@ export class Evictor implements AsyncDisposable {
     pod: ActivePod,
     ending: { readonly message: string; readonly graceSeconds: number; readonly isDisruption: boolean },
   ): Promise<void> {
+    await this.#atMost(longestEndMs, pod.end({ reason: evicted, ...ending }));
+  }
+
+  /** Waits for something that goes on by itself when it takes longer. */
+  async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
     const { clock } = this.#deps;
-    const { signal } = this.#closed;
-    const ended = pod.end({ reason: evicted, ...ending });
     const waited = new AbortController();
-    const limit = clock.sleep(longestEndMs, { signal: AbortSignal.any([signal, waited.signal]) });
-    await Promise.race([ended, limit.catch(() => undefined)]);
+    const limit = clock.sleep(ms, { signal: AbortSignal.any([this.#closed.signal, waited.signal]) });
+    await Promise.race([work, limit.catch(() => undefined)]);
     waited.abort();
+    this.#lookedAtMs = clock.monotonicMs();
   }
 
   #announce({ signal }: Threshold, resource: ReclaimedResource): void {
@@ -255,6 +257,11 @@ export class Evictor implements AsyncDisposable {
  */
 function isWorthEnding(resource: ReclaimedResource, { diskBytes = Infinity }: PodUse): boolean {
   return resource === "memory" || resource === "pids" || diskBytes >= leastDiskBytes;
+}
+
+/** While the engine is away nothing can be said of its pods, and none can be ended. */
+function unlessAway(error: unknown): undefined {
+  if (error instanceof UnavailableError) throw error;
 }
 
 /** What a pod has to take of a disk to be ended for it. */

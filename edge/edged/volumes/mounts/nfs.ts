@@ -38,6 +38,8 @@ export async function mountNfs(source: NfsSource, path: string, tools: NfsTools)
   const command = ["mount", "-t", "nfs", ...options, name, point];
   const failure = await runTool(command, { ...tools, limitMs: mountMs });
   if (failure !== undefined) throw failed(`mount of ${name} failed: ${failure}`);
+  // With the option `bg` mount.nfs goes on by itself; until then the pod would write into the directory below.
+  if (!(await mountPoints()).includes(point)) throw failed(`${name} is not mounted yet`);
 }
 
 /** "files.example:/srv", with an IPv6 address in brackets. */

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineLoad } from "#edge/edged/node";
+import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
 import { disk, fillVolume, GiB, hard, MiB, phases, plenty, podOf, run, world } from "./eviction-world.ts";
 
@@ -268,6 +269,17 @@ test("before pods are ended for the disk, those that have ended give up their co
     false,
   ]);
   expect(edge.reasons()).not.toContain("Evicted");
+});
+
+test("no pod is evicted for the disk while the engine is away", async () => {
+  await using at = await world();
+  const { clock, runtime, machine } = at;
+  await run(at, podOf("web"));
+  runtime.diskUsage = () => Promise.reject(new UnavailableError("engine-away", "the engine is away"));
+  const full = { ...disk, availableBytes: 1 };
+  machine.load = { ...plenty, disk: full, images: full };
+  await clock.advance(60_000);
+  expect(phases(at, "web")).toEqual(["Running"]);
 });
 
 test("a pod is evicted for the disk also when the engine cannot say what its containers take", async () => {
