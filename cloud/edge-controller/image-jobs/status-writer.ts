@@ -27,6 +27,8 @@ export class JobStatusWriter {
   #dirty = false;
   /** Index in `statusForms`. */
   #form = 0;
+  /** By the monotonic clock. */
+  #nextAtMs = 0;
   #writing: Promise<void> | undefined;
 
   constructor(options: JobStatusOptions) {
@@ -50,8 +52,10 @@ export class JobStatusWriter {
     await Promise.resolve();
     try {
       while (this.#dirty && !signal.aborted) {
+        const waitMs = this.#nextAtMs - clock.monotonicMs();
+        if (waitMs > 0) await clock.sleep(waitMs, { signal });
         const pauseMs = await this.#tryWrite();
-        if (this.#dirty) await clock.sleep(pauseMs ?? waits.next().value, { signal });
+        this.#nextAtMs = clock.monotonicMs() + (pauseMs ?? waits.next().value);
       }
     } catch (error) {
       // The job was deleted, or cloudcore shuts down.

@@ -329,11 +329,15 @@ async function withRefusals(world: World, error: KubeError, times: number): Prom
   for (let turn = 0; turn < 5; turn += 1) await world.settle();
 }
 
-test.each([413, 422])("a status that is refused with %d is written with less", async (code) => {
+test.each([
+  [413, "no"],
+  [422, "no"],
+  [500, "etcdserver: request is too large"],
+])("a status that is refused with %d is written with less", async (code, message) => {
   const found: unknown[] = [];
   for (const times of [0, 1, 2, 3]) {
     await using world = new World();
-    await withRefusals(world, new KubeError(code, "Refused", "no"), times);
+    await withRefusals(world, new KubeError(code, "Refused", message), times);
     const { state, status, reason } = await world.status();
     found.push([state, status?.map(({ imageStatus = [] }) => imageStatus.length), reason]);
   }
@@ -349,7 +353,9 @@ test.each([413, 422])("a status that is refused with %d is written with less", a
 
 test("nothing that is refused for good is written again unchanged", async () => {
   await using world = new World();
-  await withRefusals(world, new KubeError(422, "Invalid", "no"), Infinity);
+  const refusal = new KubeError(422, "Invalid", "no");
+  world.kube.fail(({ subresource }) => subresource === "status", refusal, Infinity);
+  await withRefusals(world, refusal, Infinity);
   const writes = (): string[] =>
     world.kube.calls
       .filter(({ subresource }) => subresource === "status")
@@ -359,6 +365,26 @@ test("nothing that is refused for good is written again unchanged", async () => 
   await world.clock.advance(600_000);
   await world.settle();
   expect([new Set(first).size, writes()]).toEqual([first.length, first]);
+});
+
+test("a large status is written less often", async () => {
+  await using world = new World();
+  await world.start();
+  const images = Array.from({ length: 250 }, (_, index) => `web:${index}`);
+  await world.addJob({ nodeNames: ["a", "b"], images, concurrency: 2, failureTolerate: "1" });
+  const failed = images.map((image) => ({
+    kind: "image" as const,
+    image: { image, state: "Failed" as const, reason: "x".repeat(512) },
+  }));
+  await world.report("a", ...failed, { kind: "end", failure: { event: "Pull", reason: "no" } });
+  await world.succeed("b");
+  const soon = await world.states();
+  await world.clock.advance(2000);
+  await world.settle();
+  expect([soon, await world.states()]).toEqual([
+    ["Pulling", "a Failed", "b"],
+    ["Successful", "a Failed", "b Successful"],
+  ]);
 });
 
 test("a status that the API did not take is written when it answers again", async () => {
