@@ -36,13 +36,7 @@ export class GrpcClient implements Disposable {
     signal?.throwIfAborted();
     const session = await this.#connect();
     signal?.throwIfAborted();
-    const stream = session.request({
-      ":method": "POST",
-      ":path": path,
-      ":authority": "localhost",
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
+    const stream = requestOf(session, path);
     const abort = (): void => stream.close(constants.NGHTTP2_CANCEL);
     signal?.addEventListener("abort", abort, { once: true });
     const outcome = outcomeOf(stream);
@@ -70,23 +64,45 @@ export class GrpcClient implements Disposable {
 
   async #connect(): Promise<ClientHttp2Session> {
     if (this.#isClosed) throw unavailable(new Error("the client was closed"));
-    this.#session ??= this.#open();
+    const opened = (this.#session ??= this.#open());
     try {
-      return await this.#session;
+      return await opened;
     } catch (error) {
-      this.#session = undefined;
+      this.#forget(opened);
       throw unavailable(error);
     }
   }
 
-  async #open(): Promise<ClientHttp2Session> {
-    const socket = await connected(this.#path);
-    const session = connectHttp2("http://localhost", { createConnection: () => socket });
-    const lost = (): void => void (this.#session = undefined);
-    // Calls that are under way have it from their streams.
-    session.on("error", lost).on("goaway", lost).on("close", lost);
-    if (this.#isClosed) session.destroy();
-    return session;
+  #open(): Promise<ClientHttp2Session> {
+    const opened: Promise<ClientHttp2Session> = connected(this.#path).then((socket) => {
+      const session = connectHttp2("http://localhost", { createConnection: () => socket });
+      const lost = (): void => this.#forget(opened);
+      // Calls that are under way have it from their streams.
+      session.on("error", lost).on("goaway", lost).on("close", lost);
+      if (this.#isClosed) session.destroy();
+      return session;
+    });
+    return opened;
+  }
+
+  /** There may be a newer one already. */
+  #forget(session: Promise<ClientHttp2Session>): void {
+    if (this.#session === session) this.#session = undefined;
+  }
+}
+
+/** @throws GrpcError "unavailable" when the session has ended just now */
+function requestOf(session: ClientHttp2Session, path: string): ClientHttp2Stream {
+  try {
+    return session.request({
+      ":method": "POST",
+      ":path": path,
+      ":authority": "localhost",
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+  } catch (error) {
+    throw unavailable(error);
   }
 }
 
@@ -124,15 +140,22 @@ function failureOf({ headers, trailers }: Outcome): GrpcError | undefined {
 
 /** Each message has a prefix: whether it is compressed, and its length in 32 bits, big-endian. */
 async function* messagesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let rest: Uint8Array = new Uint8Array();
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  let wanted = prefixBytes;
   for await (const bytes of stream) {
-    rest = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
+    parts.push(bytes);
+    length += bytes.length;
+    if (length < wanted) continue;
+    let rest = parts.length === 1 ? bytes : Buffer.concat(parts);
     for (;;) {
-      const size = sizeOf(rest);
-      if (size === undefined || rest.length < prefixBytes + size) break;
-      yield rest.subarray(prefixBytes, prefixBytes + size);
-      rest = rest.subarray(prefixBytes + size);
+      wanted = prefixBytes + (sizeOf(rest) ?? 0);
+      if (rest.length < wanted) break;
+      yield rest.subarray(prefixBytes, wanted);
+      rest = rest.subarray(wanted);
     }
+    parts = rest.length === 0 ? [] : [rest];
+    length = rest.length;
   }
 }
 

@@ -1,10 +1,4 @@
-import {
-  Server,
-  ServerCredentials,
-  status,
-  type sendUnaryData,
-  type ServerWritableStream,
-} from "@grpc/grpc-js";
+import { status, type Server } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +8,7 @@ import definitionText from "#internal/edge/runtime/cri/api/api.proto.txt" with {
 import { decodeMessage } from "#internal/edge/runtime/cri/api/decode.ts";
 import { readDefinition } from "#internal/edge/runtime/cri/api/definition.ts";
 import { encodeMessage } from "#internal/edge/runtime/cri/api/encode.ts";
+import { serveCri } from "#internal/test/edge/runtime/cri/cri-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { systemClock as clock } from "#shared/clock";
 import { AppError, UnavailableError } from "#shared/errors";
@@ -72,7 +67,15 @@ describe("messages", () => {
         },
       ],
       ["ExecSyncResponse", { stdout: Buffer.from([0, 255]), exitCode: 137 }],
-      ["ListContainersResponse", { containers: [{ id: "a" }, { id: "b", labels: { x: "y" } }] }],
+      [
+        "ListContainersResponse",
+        {
+          containers: [
+            { id: "a", imageId: "i" },
+            { id: "b", labels: { x: "y" } },
+          ],
+        },
+      ],
     ] as const) {
       const type = theirs(name);
       const message = [...methods.values()].find(({ path }) =>
@@ -131,48 +134,25 @@ describe("a server of gRPC", () => {
   const path = join(dir.path, "engine.sock");
   let server: Server;
   const large = "x".repeat(3_000_000);
+  /** Of the three events. */
+  const sizes = [200_000, 1, 3_000_000];
 
   async function serve(): Promise<void> {
-    server = new Server({ "grpc.max_send_message_length": -1 });
-    const service = root.lookupService("runtime.v1.RuntimeService");
-    const definition = (name: string, isStream: boolean) => {
-      const method = service.methods[name];
-      const type = (which: string | undefined): Type => theirs(which ?? "");
-      return {
-        path: `/runtime.v1.RuntimeService/${name}`,
-        requestStream: false,
-        responseStream: isStream,
-        requestSerialize: (value: object) => Buffer.from(type(method?.requestType).encode(value).finish()),
-        requestDeserialize: (bytes: Buffer) => type(method?.requestType).decode(bytes),
-        responseSerialize: (value: object) => Buffer.from(type(method?.responseType).encode(value).finish()),
-        responseDeserialize: (bytes: Buffer) => type(method?.responseType).decode(bytes),
-      } as const;
-    };
-    server.addService(
-      {
-        Version: definition("Version", false),
-        Status: definition("Status", false),
-        StopContainer: definition("StopContainer", false),
-        GetContainerEvents: definition("GetContainerEvents", true),
+    server = await serveCri(path, {
+      Version: (_call, answer) => answer(null, { runtimeName: "test", runtimeVersion: large }),
+      Status: (_call, answer) => answer({ code: status.NOT_FOUND, details: "not found: 100 % ü" }),
+      // It never answers.
+      StopContainer: () => undefined,
+      GetContainerEvents: (call) => {
+        for (const [index, containerId] of ["a", "b", "c"].entries())
+          call.write({
+            containerId,
+            containerEventType: 1,
+            podSandboxStatus: { labels: { text: "x".repeat(sizes[index] ?? 0) } },
+          });
+        call.end();
       },
-      {
-        Version: (_call: unknown, answer: sendUnaryData<object>) =>
-          answer(null, { runtimeName: "test", runtimeVersion: large }),
-        Status: (_call: unknown, answer: sendUnaryData<object>) =>
-          answer({ code: status.NOT_FOUND, details: "not found: 100 % ü" }),
-        // It never answers.
-        StopContainer: () => undefined,
-        GetContainerEvents: (call: ServerWritableStream<object, object>) => {
-          for (const containerId of ["a", "b", "c"]) call.write({ containerId, containerEventType: 1 });
-          call.end();
-        },
-      },
-    );
-    const bound = Promise.withResolvers<void>();
-    server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (error) =>
-      error ? bound.reject(error) : bound.resolve(),
-    );
-    await bound.promise;
+    });
   }
 
   beforeAll(serve);
@@ -233,6 +213,23 @@ describe("a server of gRPC", () => {
     });
     caller.abort(new Error("enough"));
     await expect(stopped).rejects.toThrow("enough");
+  });
+
+  test("sends small and large messages in one stream", async () => {
+    using calls = open();
+    const found: number[] = [];
+    const { signal } = new AbortController();
+    for await (const { podSandboxStatus } of calls.stream("follow", "GetContainerEvents", {}, signal))
+      found.push(podSandboxStatus?.labels["text"]?.length ?? 0);
+    expect(found).toEqual(sizes);
+  });
+
+  test("to which the connection ends while a call begins does not answer", async () => {
+    const calls = open();
+    await calls.call("ask", "Version", {});
+    const asked = calls.call("ask", "Version", {}).catch((error: unknown) => error);
+    calls[Symbol.dispose]();
+    expect(await asked).toMatchObject({ code: "engine-away" });
   });
 
   test("that was away is called again", async () => {
