@@ -9,7 +9,13 @@ import {
   type RegistryAuth,
   type RuntimeCode,
 } from "#edge/runtime";
-import { readReason, type CriCalls, type ImageAuth } from "#edge/runtime/cri/api";
+import {
+  readReason,
+  type ContainerItem,
+  type CriCalls,
+  type CriImage,
+  type ImageAuth,
+} from "#edge/runtime/cri/api";
 import type { CriEngine } from "./engine.ts";
 import { readImage } from "./read.ts";
 
@@ -22,7 +28,13 @@ export interface CriImagesOptions {
 /** The engine deletes the files of all layers before it answers. */
 const removeMs = 300_000;
 
-/** Images of the engine. A pull has no deadline: engines end one that makes no progress (containerd's image_pull_progress_timeout). */
+/**
+ * No progress is visible over the CRI: engines end a pull that makes none (containerd's image_pull_progress_timeout). This ends what an
+ * engine does not, so that other pulls have their turn.
+ */
+const pullMs = 30 * 60_000;
+
+/** Images of the engine. */
 export class CriImages implements ImageService {
   readonly #calls: CriCalls;
   readonly #options: CriImagesOptions;
@@ -46,16 +58,17 @@ export class CriImages implements ImageService {
   }
 
   async pullImage(ref: string, options: PullOptions): Promise<void> {
-    const { auth } = options;
+    const { auth, idleMs = 0 } = options;
     const { signal: closed } = this.#options;
     const signal = options.signal ? AbortSignal.any([options.signal, closed]) : closed;
     // Engines take an image without a tag for one of their own choice.
     const request = { image: { image: withTag(ref) }, ...(auth && { auth: authOf(auth) }) };
+    const timeoutMs = Math.max(pullMs, idleMs);
     try {
-      await this.#calls.call(`pull image "${ref}"`, "PullImage", request, { signal, timeoutMs: Infinity });
+      await this.#calls.call(`pull image "${ref}"`, "PullImage", request, { signal, timeoutMs });
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof UnavailableError) throw error;
+      if (error instanceof UnavailableError && error.code !== "timeout") throw error;
       throw new AppError("image-pull", readReason(asError(error).cause ?? error), { cause: error });
     }
   }
@@ -75,8 +88,9 @@ export class CriImages implements ImageService {
   async usedImages(): Promise<ReadonlySet<string>> {
     const { containers } = await this.#calls.call("list containers", "ListContainers", {});
     const { items } = await this.#calls.call("list sandboxes", "ListPodSandbox", {});
+    const { images } = await this.#calls.call("list images", "ListImages", {});
     const sandbox = items.length > 0 ? await this.#options.engine.sandboxImage() : undefined;
-    return new Set([...containers.map(({ imageRef }) => imageRef), ...(sandbox ? [sandbox.id] : [])]);
+    return new Set([...containers.flatMap((one) => imagesOf(one, images)), ...(sandbox ? [sandbox.id] : [])]);
   }
 
   async imageFs(): Promise<FileSystemUsage | undefined> {
@@ -96,6 +110,27 @@ export class CriImages implements ImageService {
       return undefined;
     }
   }
+}
+
+/**
+ * Ids of the images that a container may be made from. Engines name its image by id, which CRI-O writes without "sha256:", or by a
+ * digest; where neither is of an image that there is, the name it was made with counts.
+ */
+function imagesOf({ image, imageId, imageRef }: ContainerItem, images: readonly CriImage[]): string[] {
+  for (const name of [imageId, imageRef, image?.image ?? ""]) {
+    const found = images.filter((one) => isNamed(one, name));
+    if (name !== "" && found.length > 0) return found.map(({ id }) => id);
+  }
+  return [imageId || imageRef];
+}
+
+function isNamed({ id, repoTags, repoDigests }: CriImage, name: string): boolean {
+  return [id, ...repoTags].includes(name) || [id, ...repoDigests].map(digestOf).includes(digestOf(name));
+}
+
+/** Its 64 digits; the whole name where it has none. */
+function digestOf(name: string): string {
+  return /(?:^|@)(?:sha256:)?([0-9a-f]{64})$/.exec(name)?.[1] ?? name;
 }
 
 function authOf({ username, password, serveraddress, identitytoken }: RegistryAuth): ImageAuth {

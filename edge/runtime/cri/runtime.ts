@@ -316,11 +316,10 @@ class CriRuntime implements ContainerRuntime {
   /** Rotates logs as well: engines of the CRI leave that to their caller. */
   watch(onHint: (hint: RuntimeHint) => void): Disposable {
     const { owner, clock, log, rotateMs = usualRotateMs } = this.#options;
-    let latest: readonly ContainerSummary[] = [];
     const watch = watchEngine({
       calls: this.#calls,
       owner,
-      list: async () => (latest = await this.list()),
+      list: () => this.list(),
       clock,
       log,
       onHint: (hint) => {
@@ -333,7 +332,7 @@ class CriRuntime implements ContainerRuntime {
     const rotation = clock.every(rotateMs, () => {
       if (isRotating) return;
       isRotating = true;
-      void this.#rotate(latest).finally(() => (isRotating = false));
+      void this.#rotate().finally(() => (isRotating = false));
     });
     return {
       [Symbol.dispose]: () => {
@@ -344,12 +343,12 @@ class CriRuntime implements ContainerRuntime {
   }
 
   /** Never rejects. */
-  async #rotate(list: readonly ContainerSummary[]): Promise<void> {
+  async #rotate(): Promise<void> {
     const { dataDir, clock, log, logs: limits = usualLogs } = this.#options;
     const reopen = async (containerId: string): Promise<void> => {
       await this.#calls.call("rotate a log", "ReopenContainerLog", { containerId });
     };
-    for (const { id, identity, phase } of list) {
+    for (const { id, identity, phase } of await this.#listed()) {
       if (phase !== "running" || identity.role === "sandbox") continue;
       const path = join(logDirectory(dataDir, identity), logPath(identity));
       try {
@@ -357,6 +356,16 @@ class CriRuntime implements ContainerRuntime {
       } catch (error) {
         log.warn("cannot rotate the log of a container", { path, error: describeError(error) });
       }
+    }
+  }
+
+  /** What there is now; nothing while the engine does not say. */
+  async #listed(): Promise<readonly ContainerSummary[]> {
+    try {
+      return await this.list();
+    } catch (error) {
+      this.#options.log.debug("cannot list the containers whose logs are rotated", { error });
+      return [];
     }
   }
 

@@ -142,8 +142,11 @@ export type ContainerState =
 export interface ContainerItem {
   readonly id: string;
   readonly podSandboxId: string;
-  /** The id of the image. */
+  readonly image: ImageSpec | null;
+  /** A name with a digest, or the id of the image. */
   readonly imageRef: string;
+  /** Empty for engines before Kubernetes 1.29. */
+  readonly imageId: string;
   readonly state: ContainerState;
   readonly labels: Texts;
 }
@@ -153,11 +156,6 @@ export interface ContainerStatus extends Omit<ContainerItem, "podSandboxId"> {
   readonly startedAt: number;
   readonly finishedAt: number;
   readonly exitCode: number;
-  readonly image: ImageSpec | null;
-  /** A name with a digest, else the id of the image. */
-  readonly imageRef: string;
-  /** Empty for engines before Kubernetes 1.29. */
-  readonly imageId: string;
   readonly reason: string;
   readonly message: string;
   readonly logPath: string;

@@ -19,12 +19,14 @@ export interface RotationOptions {
 
 /**
  * Rotates the log of a running container when it has become too large, as kubelet's container_log_manager; what was rotated is not
- * compressed.
+ * compressed. A log that is missing is opened again.
  */
 export async function rotateLog(id: string, path: string, options: RotationOptions): Promise<void> {
   const { limits, clock, log, reopen } = options;
   const current = statFile(path);
-  if (!current || current.size < limits.fileBytes) return;
+  // Nobody asked the engine for another file after the last rename, e.g. at a loss of power: it writes to the renamed one.
+  if (!current) return reopen(id);
+  if (current.size < limits.fileBytes) return;
   const target = rotatedPath(path, clock.nowMs());
   // Twice in one second: it is done the next time.
   if (existsSync(target)) return;

@@ -127,3 +127,17 @@ test("a log stays in its place when the engine does not open another file", asyn
   });
   expect(readdirSync(join(log.path, ".."))).toEqual(["0.log"]);
 });
+
+test("a log that is missing, since nothing went on after it was renamed, is opened again", async () => {
+  using log = makeLog();
+  writeFileSync(`${log.path}.20260101-000001`, "more than ten bytes");
+  const options = {
+    limits: { fileBytes: 10, files: 3 },
+    clock,
+    log: silentLog(),
+    reopen: async (id: string) => writeFileSync(log.path, id),
+  };
+  await rotateLog("id", log.path, options);
+  await rotateLog("id", log.path, options);
+  expect(readdirSync(join(log.path, "..")).toSorted()).toEqual(["0.log", "0.log.20260101-000001"]);
+});
