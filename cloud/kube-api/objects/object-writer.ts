@@ -65,7 +65,7 @@ export class ObjectWriter {
     return written;
   }
 
-  /** Stores an object, or removes it when nothing holds it any longer. `along` is committed with it. */
+  /** Stores an object, or removes it when nothing holds it any longer. `along` is committed with it, unless it is refused. */
   async save(
     target: ObjectTarget,
     next: JsonObject,
@@ -79,17 +79,16 @@ export class ObjectWriter {
     if (options.dryRun) return { text: JSON.stringify(object), created: false, gone };
     const key = keyOf(target);
     const present = store.find(resource, key) !== undefined;
-    const stored = this.#store({ resource, key, object, remove: gone && present });
-    const others = along.map((one) => store.write(one));
+    const stored = this.#store({ resource, key, object, remove: gone && present }, along);
     // What was charged for an object that is not stored is counted again.
     stored.catch(() => this.#parts.quotas.released(target.namespace));
-    const [{ text }] = await Promise.all([stored, ...others]);
+    const { text } = await stored;
     return { text, created: false, gone };
   }
 
-  async #store(request: WriteRequest): Promise<RevisionChange> {
+  async #store(request: WriteRequest, along: readonly WriteRequest[]): Promise<RevisionChange> {
     try {
-      return await this.#parts.store.write(request);
+      return await this.#parts.store.write(request, along);
     } catch (error) {
       if (!(error instanceof TooLargeError)) throw error;
       throw refusals.entityTooLarge(error.message);

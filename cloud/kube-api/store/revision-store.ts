@@ -166,13 +166,15 @@ export class RevisionStore implements AsyncDisposable {
   /**
    * Appends a revision; the caller has read the current one in the same turn.
    * The object and the index show it at once to other writers; the promise resolves with the commit.
+   * @param along written after it in the same commit, unless the first one is refused
    * @throws UnavailableError when the commit failed, TooLargeError when the object is too large: nothing of it happened
    */
-  async write(request: WriteRequest): Promise<RevisionChange> {
+  async write(request: WriteRequest, along: readonly WriteRequest[] = []): Promise<RevisionChange> {
     if (this.#closed) throw new ClosedError("Cannot write: the store is closed");
     const batch = (this.#batch ??= this.#begin());
     const change = this.#append(request);
     batch.changes.push(change);
+    for (const one of along) batch.changes.push(this.#append(one));
     await batch.done.promise;
     return change;
   }

@@ -197,3 +197,21 @@ test("a Node has ranges of addresses for its pods", async () => {
     'spec.podCIDRs[0]: Invalid value: "10.0.0.0": must be a valid CIDR value',
   );
 });
+
+test("a Namespace that is too large leaves no account behind", async () => {
+  const name = "large";
+  const finalizers = Array.from(
+    { length: 7000 },
+    (_, at) => `${"a".repeat(60)}.${"b".repeat(60)}.${"c".repeat(60)}/${"d".repeat(50)}${at}`,
+  );
+  const refused = await server.call("POST", "/api/v1/namespaces", { metadata: { name, finalizers } });
+  expect(refused).toMatchObject({ status: 413, body: { reason: "RequestEntityTooLarge" } });
+  const accounts = await server.call(
+    "GET",
+    "/api/v1/serviceaccounts?fieldSelector=metadata.namespace%3Dlarge",
+  );
+  expect(accounts).toMatchObject({ status: 200, body: { items: [] } });
+  expect((await server.call("POST", "/api/v1/namespaces", { metadata: { name } })).status).toBe(201);
+  const account = await server.call("GET", `/api/v1/namespaces/${name}/serviceaccounts/default`);
+  expect(account.status).toBe(200);
+});

@@ -166,3 +166,18 @@ test("store refuses an object above 1.5 MiB, and lets a larger one shrink and be
   await put(1_650_000, { remove: true });
   expect(store.get(resource, "ns/big")).toBeUndefined();
 });
+
+test("store writes nothing along with an object that it refuses", async () => {
+  await using store = open(":memory:");
+  const along = [{ resource, key: "ns/along", object: object("along", "x") }];
+  const put = (bytes: number): Promise<RevisionChange> =>
+    store.write({ resource, key: "ns/first", object: object("first", "x".repeat(bytes)) }, along);
+  expect(put(1_600_000)).rejects.toThrow(TooLargeError);
+  await store.settled();
+  expect(store.list(resource)).toEqual([]);
+  const { revision } = await put(1);
+  expect(store.list(resource).map((one) => [one.key, one.revision])).toEqual([
+    ["ns/along", revision + 1],
+    ["ns/first", revision],
+  ]);
+});
