@@ -254,7 +254,8 @@ async function serveResource(
 ): Promise<Response> {
   const { request, target, verb, query, user, open, offer } = asked;
   const aggregated = parts.aggregation.find(target.group, target.version);
-  if (aggregated) return answerAggregated(parts, aggregated, { request, path: pathOf(request), user, offer });
+  if (aggregated)
+    return answerAggregated(parts, aggregated, { request, path: pathOf(request), user, verb, offer });
   refuseMethod(request, target);
   const extra = findExtra(parts, target, verb);
   if (extra) return serveExtra(extra, { target, query, open, signal: request.signal });

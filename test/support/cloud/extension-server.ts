@@ -61,7 +61,7 @@ export async function startExtensionServer(clientCa: string, service: string): P
     if (url.pathname === "/openapi/v3")
       return json({ paths: { [root.slice(1)]: { serverRelativeURL: `/openapi/v3${root}?hash=ABC` } } });
     if (url.pathname === `/openapi/v3${root}`) return json({ openapi: "3.0.0", info: {}, paths: {} });
-    if (url.searchParams.get("watch") !== null) {
+    if (url.searchParams.get("watch") !== null || url.pathname.startsWith(`${root}/watch/`)) {
       response.writeHead(200, { "content-type": "application/json" });
       response.flushHeaders();
       watchers.add(response);

@@ -28,6 +28,8 @@ export interface AggregatedRequested {
   /** with its query, as it is passed on */
   readonly path: string;
   readonly user: User;
+  /** Of a request for a resource; a watch may be asked for by the path or the query. */
+  readonly verb?: string;
   readonly offer?: UpgradeOffer | undefined;
 }
 
@@ -59,7 +61,7 @@ export async function answerAggregated(
 async function pass(
   { identity, reach }: AnswerParts,
   { service, destination }: { readonly service: ApiService; readonly destination: Destination },
-  { request, path, user, offer }: AggregatedRequested,
+  { request, path, user, verb, offer }: AggregatedRequested,
 ): Promise<Response> {
   const isRead = request.method === "GET" || request.method === "HEAD";
   const gone = new AbortController();
@@ -78,7 +80,7 @@ async function pass(
   const { status, body, headers } = answer.response;
   const kept = endToEndHeaders(headers).filter(([name]) => name !== "content-length");
   const isJson = headers.get("content-type")?.startsWith("application/json") === true;
-  const isWatch = status === 200 && isJson && /[?&]watch=/.test(path);
+  const isWatch = status === 200 && isJson && verb === "watch";
   return new Response(isWatch && body && !headers.has("content-encoding") ? begun(body) : body, {
     status,
     headers: kept.map(([name, value]): [string, string] => [name, value]),

@@ -100,9 +100,10 @@ describe("a request to an aggregated API", () => {
     expect(extension.asked.length).toBe(before);
   });
 
-  test("streams what a watch sees", async () => {
+  test.each(["flunders?watch=1", "watch/flunders"])("streams what the watch %s sees", async (path) => {
     const stop = new AbortController();
-    const response = await server.stream(`${root}/flunders?watch=1`, stop.signal);
+    // Answered before there is anything to see.
+    const response = await server.stream(`${root}/${path}`, stop.signal);
     extension.emit({ type: "ADDED", object: { n: 1 } });
     let received = "";
     for await (const piece of response.body ?? []) {
