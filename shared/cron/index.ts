@@ -1,2 +1,2 @@
 /** Schedules as CronJobs have them. */
-export { parseSchedule, timeZoneFault, type Schedule } from "./schedule.ts";
+export { longestSchedule, parseSchedule, timeZoneFault, type Schedule } from "./schedule.ts";

@@ -19,12 +19,15 @@ const descriptors: Readonly<Record<string, string>> = {
   "@hourly": "0 * * * *",
 };
 const everyPrefix = "@every ";
+/** Characters of a schedule; all values of all fields take 500. What is longer takes long to read. */
+export const longestSchedule = 4096;
 
 /**
  * Reads a schedule of five fields, a descriptor such as `@hourly`, or `@every <duration>`; as robfig/cron's ParseStandard.
  * A text says what is wrong. @param timeZone a name that `timeZoneFault` accepts; that of this machine without one
  */
 export function parseSchedule(text: string, timeZone?: string): Schedule | string {
+  if (text.length > longestSchedule) return `must have at most ${longestSchedule} characters`;
   if (text.trim() === "") return "empty spec string";
   if (text.startsWith(everyPrefix)) return parseEvery(text);
   const expanded = text.startsWith("@") ? descriptors[text] : text;

@@ -23,6 +23,8 @@ import { jobAt, referenceTo, surplusJobs } from "./job-template.ts";
 
 /** The clock of this machine may be set while the next time is waited for. */
 const longestWaitMs = 60_000;
+/** Characters of a schedule in an Event, whose message has 1,024. */
+const mostShown = 512;
 /** Added to each wait, so that the time has come even if a timer is early; as nextScheduleDelta. */
 const marginMs = 100;
 
@@ -87,7 +89,7 @@ class CronJobController {
     const { schedule: text, timeZone } = cronJob.spec;
     const schedule = parseSchedule(text, timeZone);
     if (typeof schedule !== "string") return schedule;
-    const message = `unparseable schedule: ${JSON.stringify(text)} : ${schedule}`;
+    const message = `unparseable schedule: ${JSON.stringify(shortened(text))} : ${schedule}`;
     this.#record(cronJob, "Warning", { reason: "UnparseableSchedule", message });
     return undefined;
   }
@@ -196,6 +198,10 @@ class CronJobController {
     );
     this.#written.wrote(written);
   }
+}
+
+function shortened(text: string): string {
+  return text.length > mostShown ? `${text.slice(0, mostShown)}…` : text;
 }
 
 /** The status after the Job of a time was started; it may have ended already. */

@@ -1,14 +1,12 @@
 import { invalid, notNegative, notSupported, required, tooLong } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
-import { parseSchedule, timeZoneFault } from "#shared/cron";
+import { longestSchedule, parseSchedule, timeZoneFault } from "#shared/cron";
 import { childOf, textOf, type JsonObject } from "#shared/json";
 import { validateJobSpec } from "./job.ts";
 
 const policies = ["Allow", "Forbid", "Replace"];
 /** The names of its Jobs end with a hyphen and ten digits, and names of Jobs have at most 63 characters. */
 const longestName = 52;
-/** Bytes of a schedule, which is read each time that the CronJob or one of its Jobs changes; all values of all fields take 500. */
-const longestSchedule = 4096;
 
 export function validateCronJob(object: JsonObject, current: JsonObject | undefined): FieldError[] {
   const spec = childOf(object, "spec");

@@ -265,6 +265,15 @@ test("a name that somebody else has is passed over", async () => {
   expect(events("FailedCreate")).toHaveLength(1);
 });
 
+test("a schedule that takes long to read is reported and starts nothing", async () => {
+  await create({ schedule: `${"0,".repeat(2050)}0 * * * *` });
+  await pass(60 * minute + 500);
+  expect(names()).toEqual([]);
+  expect(events("UnparseableSchedule")).toEqual([
+    expect.stringMatching(/^unparseable schedule: "0,0,.*…" : must have at most 4096 characters$/),
+  ]);
+});
+
 test("a schedule is in the time of its place", async () => {
   await create({ schedule: "30 22 * * *", timeZone: "Asia/Tokyo" });
   await pass(90 * minute + 500);
