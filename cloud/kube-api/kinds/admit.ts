@@ -22,6 +22,7 @@ import {
   type PodSurroundings,
 } from "#cloud/kube-api/kinds/defaults";
 import {
+  broughtErrors,
   validateChange,
   validateEphemeralContainers,
   validateMetadata,
@@ -141,19 +142,27 @@ export function validateChanged(
   const isPod = definitionName(kind) === "core.v1.Pod";
   if ((via === "status" || via === "approval") && kind.custom === undefined)
     return finish(kind, next, [
-      ...validateMetadata(kind, next),
-      ...(via === "status" ? validateStatus(kind, next) : []),
+      ...broughtErrors(next, current, (object) => [
+        ...validateMetadata(kind, object),
+        ...(via === "status" ? validateStatus(kind, object) : []),
+      ]),
       ...(isPod ? validateMirrorUpdate(next, current) : []),
       ...(isSigningRequest(kind) ? validateSigningUpdate(next, current, via) : []),
     ]);
   if (via === "ephemeralcontainers")
     return finish(kind, next, [
-      ...validateMetadata(kind, next),
+      ...broughtErrors(next, current, (object) => validateMetadata(kind, object)),
       ...validateEphemeralContainers(next, current),
     ]);
   const errors =
-    isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
-  return finish(kind, next, [...errors, ...validateSpecial(kind, next, current)], () =>
+    isPod && via === "binding"
+      ? broughtErrors(next, current, (object) => validateObject(kind, object))
+      : validateChange(kind, next, current);
+  const special =
+    kind.custom === undefined
+      ? broughtErrors(next, current, (object) => validateSpecial(kind, object, current))
+      : validateSpecial(kind, next, current);
+  return finish(kind, next, [...errors, ...special], () =>
     via === "" ? newWarnings(kind, next, current) : [],
   );
 }

@@ -30,11 +30,17 @@ export class ServiceAddresses implements Disposable {
 
   /** Fills in the addresses and ports a Service lacks. Changes `service`. @throws Refusal (Invalid) when one is taken */
   assign(key: string, service: JsonObject): void {
+    this.#assign(key, service, {});
+  }
+
+  /** `before` is the spec of the Service that is stored: the ports it has are not judged again. */
+  #assign(key: string, service: JsonObject, before: JsonObject): void {
     const spec = isObject(service["spec"]) ? service["spec"] : {};
     if (spec["type"] === "ExternalName") return;
     this.#assignAddress(key, service, spec);
-    if (spec["type"] === "NodePort" || spec["type"] === "LoadBalancer") this.#assignPorts(key, service, spec);
-    if (isHealthChecked(spec)) this.#assignHealthPort(key, service, spec);
+    if (spec["type"] === "NodePort" || spec["type"] === "LoadBalancer")
+      this.#assignPorts(key, service, { spec, before });
+    if (isHealthChecked(spec)) this.#assignHealthPort(key, service, { spec, before });
     this.#take(key, service);
   }
 
@@ -48,7 +54,7 @@ export class ServiceAddresses implements Disposable {
       if (before["clusterIPs"] !== undefined) spec["clusterIPs"] = before["clusterIPs"];
     }
     if (isHealthChecked(spec) && isHealthChecked(before)) keepHealthPort(next, spec, before[healthPort]);
-    this.assign(key, next);
+    this.#assign(key, next, before);
   }
 
   /** Releases what a Service that was not stored has taken. */
@@ -83,7 +89,8 @@ export class ServiceAddresses implements Disposable {
     spec["clusterIPs"] = [spec["clusterIP"]];
   }
 
-  #assignPorts(key: string, service: JsonObject, spec: JsonObject): void {
+  #assignPorts(key: string, service: JsonObject, { spec, before }: Specs): void {
+    const had = nodePortsOf(before);
     const ports = Array.isArray(spec["ports"]) ? spec["ports"] : [];
     const given = new Map<string, number>();
     for (const [index, port] of ports.entries()) {
@@ -91,7 +98,7 @@ export class ServiceAddresses implements Disposable {
       const asked = port["nodePort"];
       const protocol = asText(port["protocol"]) || "TCP";
       if (typeof asked === "number" && asked > 0) {
-        const fault = this.#portFault(protocol, asked, key);
+        const fault = had.has(`${protocol}:${asked}`) ? undefined : this.#portFault(protocol, asked, key);
         if (fault !== undefined)
           throw invalid(service, `spec.ports[${index}].nodePort`, `Invalid value: ${asked}: ${fault}`);
         continue;
@@ -103,7 +110,7 @@ export class ServiceAddresses implements Disposable {
   }
 
   /** Where a balancer asks a node whether it has pods of the Service. */
-  #assignHealthPort(key: string, service: JsonObject, spec: JsonObject): void {
+  #assignHealthPort(key: string, service: JsonObject, { spec, before }: Specs): void {
     const asked = spec[healthPort] ?? 0;
     if (typeof asked !== "number" || asked === 0) {
       const own = (Array.isArray(spec["ports"]) ? spec["ports"] : []).flatMap((port) =>
@@ -114,6 +121,7 @@ export class ServiceAddresses implements Disposable {
       spec[healthPort] = this.#freePort("TCP", new Map(own));
       return;
     }
+    if (isHealthChecked(before) && asked === before[healthPort]) return;
     const fault = this.#portFault("TCP", asked, key);
     const start = `failed to allocate requested HealthCheck NodePort ${asked}`;
     if (fault !== undefined)
@@ -158,11 +166,23 @@ export class ServiceAddresses implements Disposable {
     const address = spec["clusterIP"];
     if (typeof address === "string" && address !== "" && address !== "None") this.#used.set(address, key);
     if (typeof spec[healthPort] === "number") this.#used.set(`TCP:${spec[healthPort]}`, key);
-    for (const port of Array.isArray(spec["ports"]) ? spec["ports"] : []) {
-      if (!isObject(port) || typeof port["nodePort"] !== "number") continue;
-      this.#used.set(`${asText(port["protocol"]) || "TCP"}:${port["nodePort"]}`, key);
-    }
+    for (const port of nodePortsOf(spec)) this.#used.set(port, key);
   }
+}
+
+/** The spec that is wanted, and the one that is stored; empty for a new Service. */
+interface Specs {
+  readonly spec: JsonObject;
+  readonly before: JsonObject;
+}
+
+/** The ports on nodes, e.g. `TCP:30000`. */
+function nodePortsOf(spec: JsonObject): Set<string> {
+  const found = new Set<string>();
+  for (const port of Array.isArray(spec["ports"]) ? spec["ports"] : [])
+    if (isObject(port) && typeof port["nodePort"] === "number")
+      found.add(`${asText(port["protocol"]) || "TCP"}:${port["nodePort"]}`);
+  return found;
 }
 
 const healthPort = "healthCheckNodePort";

@@ -1,4 +1,8 @@
-import { validateMetadata, validateMetadataUpdate } from "#cloud/kube-api/kinds/validation/basics";
+import {
+  broughtErrors,
+  validateMetadata,
+  validateMetadataUpdate,
+} from "#cloud/kube-api/kinds/validation/basics";
 import { definitionName, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import type { JsonObject } from "#shared/json";
 import { validateLimitRange, validatePriorityClass, validateResourceQuota } from "./amounts.ts";
@@ -71,6 +75,7 @@ export {
 } from "#cloud/kube-api/kinds/validation/pods";
 export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
 export { validateNodeStatus } from "./core.ts";
+export { broughtErrors } from "#cloud/kube-api/kinds/validation/basics";
 export { validateClient, validateRule } from "./cluster-rules.ts";
 export { warningsOf } from "./warnings.ts";
 export { notNegative } from "./workload.ts";
@@ -129,12 +134,15 @@ export function validateObject(kind: KindInfo, object: JsonObject): FieldError[]
   return validate === undefined ? errors : [...errors, ...validate(object)];
 }
 
-/** Errors of an update, those of the new object included. */
+/** Errors of an update, those that it brings to the object included. */
 export function validateChange(kind: KindInfo, next: JsonObject, current: JsonObject): FieldError[] {
   const rule = kind.custom === undefined ? updateRules[definitionName(kind)] : undefined;
   const changes = [...validateMetadataUpdate(next, current), ...(rule?.(next, current) ?? [])];
-  const spared = definitionName(kind) === "core.v1.Event" ? validateEvent(next) : validateObject(kind, next);
-  return [...changes, ...spared.filter((error) => !changes.some((one) => one.field === error.field))];
+  const isEvent = definitionName(kind) === "core.v1.Event";
+  const brought = broughtErrors(next, current, (object) =>
+    isEvent ? validateEvent(object) : validateObject(kind, object),
+  );
+  return [...changes, ...brought.filter((error) => !changes.some((one) => one.field === error.field))];
 }
 
 function specOf(object: JsonObject): JsonObject {

@@ -28,4 +28,5 @@ export {
   qualifiedName,
   type NameRule,
 } from "./names.ts";
+export { broughtErrors } from "./ratchet.ts";
 export { labelSelectorOf, validateSelector, validateWorkloadSelector } from "./selector.ts";
