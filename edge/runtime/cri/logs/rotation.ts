@@ -24,7 +24,7 @@ export interface RotationOptions {
 export async function rotateLog(id: string, path: string, options: RotationOptions): Promise<void> {
   const { limits, clock, log, reopen } = options;
   const current = statFile(path);
-  // Nobody asked the engine for another file after the last rename, e.g. at a loss of power: it writes to the renamed one.
+  // edgecore was killed between both steps of a rotation: the engine writes to the renamed file.
   if (!current) return reopen(id);
   if (current.size < limits.fileBytes) return;
   const target = rotatedPath(path, clock.nowMs());
