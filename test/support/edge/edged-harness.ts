@@ -194,7 +194,7 @@ export class EdgedHarness implements AsyncDisposable {
   }
 
   /** Waits until something that edged reports makes the condition true. */
-  async until(what: string, condition: () => boolean, limitMs = 20_000): Promise<void> {
+  async until(what: string, condition: () => boolean, limitMs = 45_000): Promise<void> {
     const done = Promise.withResolvers<void>();
     const check = (): void => {
       if (condition()) done.resolve();
