@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { freePorts } from "#internal/scripts/service.ts";
+import { inOrder } from "#internal/test/support/in-order.ts";
 import { Containerd, hasContainerd } from "#internal/test/support/machine/containerd.ts";
 import { needsCommands } from "#internal/test/support/needs.ts";
 import { deployment, startPair, until, type Pair } from "#internal/test/support/pair.ts";
@@ -15,6 +16,7 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
   let engine: Containerd;
   let pair: Pair;
   let pod = "";
+  const { step, run } = inOrder();
 
   beforeAll(async () => {
     engine = await Containerd.start();
@@ -40,7 +42,7 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
   const containers = (): string[] =>
     engine.ctr("tasks", "list", "--quiet").split("\n").filter(Boolean).toSorted();
 
-  test("shows its engine, and ids of it in pods", async () => {
+  step("shows its engine, and ids of it in pods", async () => {
     const version = await pair.kubectl(
       "get",
       "node",
@@ -54,7 +56,7 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
     ]);
   });
 
-  test("answers logs, commands and forwarded ports, and measures the pod", async () => {
+  step("answers logs, commands and forwarded ports, and measures the pod", async () => {
     const name = pod.replace("pod/", "");
     expect(await pair.kubectl("logs", pod)).toBe(`started in ${name}\n`);
     expect(await pair.kubectl("exec", pod, "--", "hostname")).toBe(`${name}\n`);
@@ -81,7 +83,7 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
     );
   });
 
-  test("keeps its containers when edgecore is killed, and when the engine is started again", async () => {
+  step("keeps its containers when edgecore is killed, and when the engine is started again", async () => {
     const before = containers();
     await pair.killEdge();
     await pair.startEdge();
@@ -95,7 +97,7 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
     expect(containers()).toEqual(before);
   });
 
-  test("starts a container again that has ended, and shows the log of the run before", async () => {
+  step("starts a container again that has ended, and shows the log of the run before", async () => {
     await pair.kubectl("exec", pod, "--", "sh", "-c", "kill $(cat /tmp/pid)");
     await until(30_000, async () => {
       const count = await pair.kubectl(
@@ -110,7 +112,7 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
     expect(await pair.kubectl("logs", "--previous", pod)).toStartWith("started in");
   });
 
-  test("leaves nothing of a pod that is deleted", async () => {
+  step("leaves nothing of a pod that is deleted", async () => {
     const uid = await pair.kubectl("get", pod, "-o", "jsonpath={.metadata.uid}");
     const logs = join(pair.edgeDir, "pods", uid, "logs/httpd/1.log");
     const had = existsSync(logs);
@@ -122,4 +124,6 @@ describe.skipIf(!hasContainerd() || !needsCommands("kubectl"))("a node with cont
     await until(10_000, () => !existsSync(join(pair.edgeDir, "pods", uid)) || "files are left");
     expect([had, await pair.kubectl("get", "pods", "-o", "name")]).toEqual([true, ""]);
   });
+
+  test("runs a pod, and goes on with it over kills of edgecore and of the engine", run, 300_000);
 });
