@@ -24,7 +24,8 @@ const taint = z.strictObject({
   effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
 });
 
-const signals = [
+/** What the node may run short of, what is gone soonest first (kubelet: byEvictionPriority). */
+export const evictionSignals = [
   "memory.available",
   "nodefs.available",
   "nodefs.inodesFree",
@@ -32,8 +33,7 @@ const signals = [
   "imagefs.inodesFree",
   "pid.available",
 ] as const;
-/** What the node may run short of. */
-export type EvictionSignal = (typeof signals)[number];
+export type EvictionSignal = (typeof evictionSignals)[number];
 
 /** Of kubelet. */
 const defaultHardEviction = {
@@ -49,7 +49,7 @@ const durationPattern = /^(\d{1,6}(\.\d{1,3})?(ms|s|m|h)){1,4}$/;
 const amount = String.raw`\d{1,15}(\.\d{1,9})?([KMGTPE]i|[kMGTPE])?`;
 const thresholds = (doc: string, fallback: Readonly<Record<string, string>>) =>
   valuesOf(doc, fallback, {
-    names: signals,
+    names: evictionSignals,
     expected: "an amount such as 100Mi, or a percentage such as 10%",
     pattern: new RegExp(String.raw`^(${amount}|(100|\d{1,2}(\.\d{1,4})?)%)$`),
   });
@@ -178,7 +178,7 @@ export const edgedSection = section("Pods on this node.", {
   "eviction-soft-grace-period": valuesOf(
     "How long each threshold of eviction-soft has to be passed, e.g. { memory.available: 1m30s }.",
     {},
-    { names: signals, expected: "a duration such as 90s or 1m30s", pattern: durationPattern },
+    { names: evictionSignals, expected: "a duration such as 90s or 1m30s", pattern: durationPattern },
   ),
   "eviction-minimum-reclaim": thresholds(
     "How much beyond a threshold is freed once it is passed, e.g. { nodefs.available: 500Mi }.",

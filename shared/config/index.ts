@@ -34,4 +34,5 @@ export type {
   ServiceBusConfig,
   TwinConfig,
 } from "./edge-config.ts";
+export { evictionSignals } from "./edged.ts";
 export type { EdgedConfig, EvictionAmounts, EvictionConfig, EvictionSignal } from "./edged.ts";

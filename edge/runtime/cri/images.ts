@@ -9,6 +9,7 @@ import {
   type RegistryAuth,
   type RuntimeCode,
 } from "#edge/runtime";
+import { toFileSystemAmounts } from "#edge/runtime/usage";
 import {
   readReason,
   type ContainerItem,
@@ -98,13 +99,7 @@ export class CriImages implements ImageService {
     const path = imageFilesystems[0]?.fsId?.mountpoint;
     if (path === undefined || path === "") return undefined;
     try {
-      const { blocks, bavail, bsize, files, ffree } = await statfs(path);
-      return {
-        capacityBytes: blocks * bsize,
-        availableBytes: bavail * bsize,
-        inodes: files,
-        freeInodes: ffree,
-      };
+      return toFileSystemAmounts(await statfs(path));
     } catch {
       // The engine runs on another root file system than edgecore.
       return undefined;

@@ -13,6 +13,7 @@ import {
   type PullOptions,
   type RuntimeCode,
 } from "#edge/runtime";
+import { toFileSystemAmounts } from "#edge/runtime/usage";
 import type { DockerCalls } from "./calls.ts";
 import { readReason, statusOf, toRuntimeError } from "./error.ts";
 import { asReadable, readLines } from "./lines.ts";
@@ -82,13 +83,7 @@ export class DockerImages implements ImageService, ImageStore {
     if (!this.#options.isLocal) return undefined;
     this.#rootDir ??= await this.#findRootDir();
     try {
-      const { blocks, bavail, bsize, files, ffree } = await statfs(this.#rootDir);
-      return {
-        capacityBytes: blocks * bsize,
-        availableBytes: bavail * bsize,
-        inodes: files,
-        freeInodes: ffree,
-      };
+      return toFileSystemAmounts(await statfs(this.#rootDir));
     } catch {
       // The engine runs on another root file system than edgecore, or was given another directory.
       this.#rootDir = undefined;

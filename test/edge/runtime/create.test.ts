@@ -1,45 +1,8 @@
 import { expect, test } from "bun:test";
-import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "#edge/runtime";
 import { containerBody, sandboxBody } from "#internal/edge/runtime/docker/create.ts";
+import { container, sandbox } from "./plain-specs.ts";
 
 const owner = { owner: "n-1" };
-const identity: ContainerIdentity = {
-  podName: "web",
-  podNamespace: "default",
-  podUid: "u",
-  container: "c",
-  role: "container",
-  attempt: 2,
-  specHash: "h",
-  sandboxId: "s",
-  graceSeconds: 30,
-};
-const sandbox: SandboxSpec = {
-  identity: { ...identity, container: "POD", role: "sandbox", specHash: "", sandboxId: "" },
-  network: { kind: "own", hostname: "web", ports: [] },
-  sysctls: {},
-  hostIpc: false,
-  pid: "container",
-  privileged: false,
-};
-const container: ContainerSpec = {
-  identity,
-  sandbox,
-  image: "app:1",
-  env: [],
-  supplementalGroups: [],
-  tty: false,
-  stdin: false,
-  stdinOnce: false,
-  ipc: "pod",
-  pid: "container",
-  mounts: [],
-  privileged: false,
-  readOnlyRoot: false,
-  noNewPrivileges: false,
-  capAdd: [],
-  capDrop: [],
-};
 
 test("a container has kubelet's name and joins network and IPC of its sandbox", () => {
   const { name, HostConfig } = containerBody(container, owner);

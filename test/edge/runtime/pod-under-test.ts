@@ -1,4 +1,5 @@
 import type { ContainerIdentity, ContainerRuntime, ContainerSpec, SandboxSpec } from "#edge/runtime";
+import * as plain from "./plain-specs.ts";
 
 /** Each test has a pod of its own, so that a container of another cannot be meant. */
 export class PodUnderTest implements AsyncDisposable {
@@ -32,12 +33,8 @@ export class PodUnderTest implements AsyncDisposable {
 
   sandboxSpec(over: Partial<SandboxSpec> = {}): SandboxSpec {
     return {
+      ...plain.sandbox,
       identity: this.identity("POD", "sandbox"),
-      network: { kind: "own", hostname: "web", ports: [] },
-      sysctls: {},
-      hostIpc: false,
-      pid: "container",
-      privileged: false,
       ...over,
     };
   }
@@ -45,23 +42,11 @@ export class PodUnderTest implements AsyncDisposable {
   async spec(container: string, over: Partial<ContainerSpec> = {}): Promise<ContainerSpec> {
     const sandboxId = await this.#sandbox();
     return {
+      ...plain.container,
       identity: this.identity(container, "container", sandboxId),
       sandbox: this.sandboxSpec(),
       image: this.#image,
       command: ["sleep", "1000"],
-      env: [],
-      supplementalGroups: [],
-      tty: false,
-      stdin: false,
-      stdinOnce: false,
-      ipc: "pod",
-      pid: "container",
-      mounts: [],
-      privileged: false,
-      readOnlyRoot: false,
-      noNewPrivileges: false,
-      capAdd: [],
-      capDrop: [],
       ...over,
     };
   }

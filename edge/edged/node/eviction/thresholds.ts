@@ -1,4 +1,4 @@
-import type { EvictionConfig, EvictionSignal } from "#shared/config";
+import { evictionSignals, type EvictionConfig, type EvictionSignal } from "#shared/config";
 import { formatQuantity, parseQuantity, quantityNumber } from "#shared/kube";
 import type { MachineLoad } from "#edge/edged/node";
 import type { FileSystemUsage } from "#edge/runtime";
@@ -25,16 +25,6 @@ export interface Threshold {
 /** What pods are ended for, as kubelet names it in messages. */
 export type ReclaimedResource = "memory" | "ephemeral-storage" | "inodes" | "pids";
 
-/** Memory first: it may be gone within a second (kubelet: byEvictionPriority). */
-const order: readonly EvictionSignal[] = [
-  "memory.available",
-  "nodefs.available",
-  "nodefs.inodesFree",
-  "imagefs.available",
-  "imagefs.inodesFree",
-  "pid.available",
-];
-
 const resources: Readonly<Record<EvictionSignal, ReclaimedResource>> = {
   "memory.available": "memory",
   "nodefs.available": "ephemeral-storage",
@@ -56,7 +46,7 @@ export function conditionOf(signal: EvictionSignal): string {
 
 /** The thresholds of a configuration, those of memory first. One of 0 % or 100 % is none, as in kubelet. */
 export function thresholdsOf({ hard, soft, softGraceMs, minimumReclaim }: EvictionConfig): Threshold[] {
-  return order.flatMap((signal) =>
+  return evictionSignals.flatMap((signal) =>
     [hard[signal], soft[signal]].flatMap((amount, index): Threshold[] => {
       if (amount === undefined || /^(0|100)(\.0+)?%$/.test(amount) || quantityNumber(amount) === 0) return [];
       const graceMs = index === 0 ? 0 : (softGraceMs[signal] ?? 0);

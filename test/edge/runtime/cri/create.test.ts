@@ -1,45 +1,10 @@
 import { expect, test } from "bun:test";
-import type { ContainerSpec, SandboxSpec } from "#edge/runtime";
+import type { ContainerSpec } from "#edge/runtime";
 import { containerConfig, sandboxConfig } from "#internal/edge/runtime/cri/create.ts";
+import { container, sandbox } from "#internal/test/edge/runtime/plain-specs.ts";
 
 const options = { owner: "n-1", dataDir: "/data", cgroupParent: "/kubeedge", limitsSwap: false };
-const identity = {
-  podName: "web",
-  podNamespace: "default",
-  podUid: "u",
-  container: "c",
-  role: "container",
-  attempt: 2,
-  specHash: "h",
-  sandboxId: "s",
-  graceSeconds: 30,
-} as const;
-const sandbox: SandboxSpec = {
-  identity: { ...identity, container: "POD", role: "sandbox", specHash: "", sandboxId: "" },
-  network: { kind: "own", hostname: "web", ports: [] },
-  sysctls: {},
-  hostIpc: false,
-  pid: "container",
-  privileged: false,
-};
-const container: ContainerSpec = {
-  identity,
-  sandbox,
-  image: "app:1",
-  env: [],
-  supplementalGroups: [],
-  tty: false,
-  stdin: false,
-  stdinOnce: false,
-  ipc: "pod",
-  pid: "container",
-  mounts: [],
-  privileged: false,
-  readOnlyRoot: false,
-  noNewPrivileges: false,
-  capAdd: [],
-  capDrop: [],
-};
+
 const contextOf = (over: Partial<ContainerSpec>) =>
   containerConfig({ ...container, ...over }, options).linux.securityContext;
 
