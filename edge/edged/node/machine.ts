@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
 import type { FileSystemUsage } from "#edge/runtime";
+import { readFileSystem } from "#edge/runtime/usage";
 
 /** What does not change while the machine is up. */
 export interface Machine {
@@ -57,16 +58,6 @@ export function readLoad(dir: string): MachineLoad {
     disk: readFileSystem(existsSync(dir) ? dir : "/"),
     processes: Number(readText("/proc/loadavg").split(" ")[3]?.split("/")[1] ?? 0),
     mostProcesses: Math.min(readCount("/proc/sys/kernel/pid_max"), readCount("/proc/sys/kernel/threads-max")),
-  };
-}
-
-export function readFileSystem(dir: string): FileSystemUsage {
-  const disk = statfsSync(dir);
-  return {
-    capacityBytes: disk.blocks * disk.bsize,
-    availableBytes: disk.bavail * disk.bsize,
-    inodes: disk.files,
-    freeInodes: disk.ffree,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { StatsFs } from "node:fs";
+import { statfsSync, type StatsFs } from "node:fs";
 
 /** What a file system has, by statfs(2); what is kept for root does not count as available. */
 export interface FileSystemAmounts {
@@ -6,6 +6,11 @@ export interface FileSystemAmounts {
   readonly availableBytes: number;
   readonly inodes: number;
   readonly freeInodes: number;
+}
+
+/** Of the file system that a directory is on. Not for what a file server may hold up. @throws when there is none */
+export function readFileSystem(dir: string): FileSystemAmounts {
+  return toFileSystemAmounts(statfsSync(dir));
 }
 
 export function toFileSystemAmounts({ blocks, bavail, bsize, files, ffree }: StatsFs): FileSystemAmounts {
