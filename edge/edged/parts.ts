@@ -218,7 +218,7 @@ function makeImages(
 }
 
 function makeStatics(
-  { nodeName, staticPodPath: path }: EdgedSettings,
+  { nodeName, dataDir, staticPodPath: path }: EdgedSettings,
   { port, clock, log }: EdgedDeps,
   others: Pick<StaticPodsDeps, "run" | "end" | "statusOf" | "nodeUid">,
 ): StaticPods {
@@ -228,6 +228,7 @@ function makeStatics(
     log,
     nodeName,
     path,
+    keptDir: join(dataDir, "static-pods"),
     ...others,
     report: (pod, status) => port.emit("pod.status", { ...pod, status }),
     create: (mirror) => port.ask("cloud.mirror", { mirror, timeoutMs }),

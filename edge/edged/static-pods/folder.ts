@@ -5,11 +5,14 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { objectKey, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
+import { KeptPods } from "./kept-pods.ts";
 import { readPod } from "./read-pod.ts";
 
 export interface PodFolderOptions {
   readonly path: string;
   readonly nodeName: string;
+  /** Where the last usable contents of files are kept. */
+  readonly keptDir: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** All pods of the folder, after something changed. */
@@ -32,10 +35,11 @@ interface KnownFile {
 
 /**
  * A folder of pods, one a file, as kubelet's staticPodPath. A file that cannot be used is reported once, and leaves the pod that it
- * was before; names that begin with a dot are left out.
+ * was before, also when edgecore was restarted since; names that begin with a dot are left out.
  */
 export class PodFolder implements AsyncDisposable {
   readonly #options: PodFolderOptions;
+  readonly #kept: KeptPods;
   #files: ReadonlyMap<string, KnownFile> = new Map();
   #watcher: FSWatcher | undefined;
   #timer: Disposable | undefined;
@@ -48,6 +52,7 @@ export class PodFolder implements AsyncDisposable {
 
   constructor(options: PodFolderOptions) {
     this.#options = options;
+    this.#kept = new KeptPods(options.keptDir);
   }
 
   /** Whether it is known of every file of the folder which pod it is. */
@@ -121,8 +126,21 @@ export class PodFolder implements AsyncDisposable {
       files.size === this.#files.size &&
       [...files].every(([name, { pod }]) => this.#files.get(name)?.pod === pod);
     this.#files = files;
+    if (!isSame || !this.#isRead) this.#keep();
     this.#isRead = true;
     if (!isSame) this.#options.onPods(this.#pods());
+  }
+
+  /** A disk that is full, or read-only, must not keep pods from running. */
+  #keep(): void {
+    const { path, log } = this.#options;
+    const files = [...this.#files].map(([name, { pod }]) => ({ file: join(path, name), pod }));
+    try {
+      this.#kept.retain(files.map(({ file }) => file));
+      for (const { file, pod } of files) if (pod) this.#kept.keep(file, pod);
+    } catch (error) {
+      log.debug("cannot keep the contents of static pods", { error });
+    }
   }
 
   /** None without a folder; undefined when it cannot be read: then everything stays. */
@@ -166,10 +184,10 @@ export class PodFolder implements AsyncDisposable {
   }
 
   #refuse(file: string, before: KnownFile | undefined, mark: string, reason: string): KnownFile {
-    const isKept = before?.pod !== undefined;
+    const pod = before ? before.pod : this.#kept.find(file);
     if (before?.mark !== mark)
-      this.#options.log.warn("a static pod cannot be used", { file, reason, keeps: isKept });
-    return { mark, pod: before?.pod };
+      this.#options.log.warn("a static pod cannot be used", { file, reason, keeps: pod !== undefined });
+    return { mark, pod };
   }
 
   /** Of files that name the same pod the first counts, as in kubelet. */

@@ -7,6 +7,8 @@ import { Mirrors, type MirrorsDeps } from "./mirrors.ts";
 export interface StaticPodsDeps extends Omit<MirrorsDeps, "onMirror"> {
   /** The folder; undefined: there are no static pods. */
   readonly path: string | undefined;
+  /** Where what the files last said is kept. */
+  readonly keptDir: string;
   /** Runs a pod. */
   readonly run: (pod: Pod) => void;
   /** Ends a pod with its grace period; `removed` is called when nothing of it is left. */
@@ -30,13 +32,13 @@ export class StaticPods implements AsyncDisposable {
   readonly #running = new Map<string, string>();
 
   constructor(deps: StaticPodsDeps) {
-    const { path, nodeName, clock, log } = deps;
+    const { path, keptDir, nodeName, clock, log } = deps;
     this.#deps = deps;
     this.#mirrors = new Mirrors({ ...deps, onMirror: (mirror) => this.#show(mirror) });
     this.#folder =
       path === undefined
         ? undefined
-        : new PodFolder({ path, nodeName, clock, log, onPods: (pods) => this.#take(pods) });
+        : new PodFolder({ path, keptDir, nodeName, clock, log, onPods: (pods) => this.#take(pods) });
   }
 
   /** `stored`: pods that the cloud gave to this node earlier; returns those that are no mirrors. */

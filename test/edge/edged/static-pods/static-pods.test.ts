@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Pod } from "#shared/kube";
 import type { NewMessage } from "#shared/wire";
@@ -185,6 +185,42 @@ test("a pod whose file cannot be used when edgecore starts is kept, also with a 
   at.put("web.yaml", manifest("web", "web:2"));
   await at.look(65);
   expect(at.running()).toEqual(["web-edge-1 web:2"]);
+});
+
+test("a pod whose file cannot be used when edgecore starts runs on as it was: a container that ends is started again", async () => {
+  await using at = await world((folder) => writeFileSync(join(folder, "web.yaml"), manifest("web")));
+  await at.edge.stop();
+  at.put("web.yaml", "spec: [");
+  await at.start();
+  const all = await at.runtime.list();
+  at.runtime.exit(all.find(({ identity }) => identity.role === "container")?.id ?? "", 1);
+  await at.look(30);
+  const runs = await at.runtime.list();
+  expect(
+    runs.map(({ identity, phase }) => `${identity.role} ${identity.attempt} ${phase}`).toSorted(),
+  ).toEqual(["container 0 exited", "container 1 running", "sandbox 0 running"]);
+});
+
+test("what a file was is forgotten with the file, and what was kept is not believed when it is damaged", async () => {
+  await using at = await world((folder) => {
+    for (const name of ["gone", "hurt"]) writeFileSync(join(folder, `${name}.yaml`), manifest(name));
+  });
+  const kept = join(at.folder, "..", "static-pods");
+  rmSync(join(at.folder, "gone.yaml"));
+  await at.look();
+  const [name = "", ...others] = readdirSync(kept);
+  await at.edge.stop();
+  writeFileSync(join(kept, name), '{"pod": {"spec"');
+  at.put("hurt.yaml", "spec: [");
+  at.put("gone.yaml", "spec: [");
+  await at.start();
+  await at.look(5);
+  const lines = at.edge.log.lines.filter((line) => line.includes("a static pod cannot be used"));
+  expect([others, lines.map((line) => (JSON.parse(line) as { keeps: boolean }).keeps)]).toEqual([
+    [],
+    [false, false],
+  ]);
+  expect(at.runtime.ids().length).toBeGreaterThan(0);
 });
 
 test("files that cannot be read leave everything as it is", async () => {
