@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { mkdirSync, realpathSync } from "node:fs";
 import { running, type Running } from "#shared/lifecycle";
-import type { Logger } from "#shared/log";
 import { shutDownPods } from "#edge/edged/node/shutdown";
 import { PodStreams, type PodView } from "#edge/edged/streams";
 import { measure, UsageStreams } from "#edge/edged/node/usage";
@@ -22,7 +21,7 @@ export interface Edged extends Running {
 export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise<Edged> {
   await using stack = new AsyncDisposableStack();
   const { port, runtime, clock } = deps;
-  const { config, pinsDir } = await prepareDirs(given, deps.log);
+  const { config, pinsDir } = await prepareDirs(given, deps);
   const { agent, pods, unknown, evictor, images, statics, devices } = makeParts(config, { ...deps, pinsDir });
   stack.use(images);
   stack.use(unknown);
@@ -126,14 +125,14 @@ function viewOf({
 /** Creates the directories of edged and releases mounts for subPaths that an earlier run left. */
 async function prepareDirs(
   config: EdgedSettings,
-  log: Logger,
+  { log, clock }: Pick<EdgedDeps, "log" | "clock">,
 ): Promise<{ readonly config: EdgedSettings; readonly pinsDir: string }> {
   for (const name of ["pods", pinsName])
     mkdirSync(join(config.dataDir, name), { recursive: true, mode: 0o700 });
   // The kernel lists mounts by their real paths.
   const dataDir = realpathSync(config.dataDir);
   const pinsDir = join(dataDir, pinsName);
-  await releaseAll(pinsDir, (path, error) =>
+  await releaseAll(pinsDir, clock, (path, error) =>
     log.warn("cannot release a mount of an earlier run", { path, error }),
   );
   return { config: { ...config, dataDir }, pinsDir };

@@ -174,7 +174,10 @@ export const doors: readonly Door[] = [
     folders: ["cloud/cloud-hub/codec", "edge/edge-hub/codec"],
   },
   { library: "croner", folders: ["shared/cron"] },
-  { library: "bun:ffi", folders: ["edge/runtime/pod-network", "shared/service-manager"] },
+  {
+    library: "bun:ffi",
+    folders: ["edge/edged/volumes/held-paths", "edge/runtime/pod-network", "shared/service-manager"],
+  },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@grpc/", folders: ["edge/runtime/device-plugins"] },
   { library: "protobufjs", folders: ["edge/runtime/device-plugins"] },

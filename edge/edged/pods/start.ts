@@ -109,6 +109,7 @@ export class PodStarter {
       attempt,
       sandbox,
       volumes: await volumes.ensure(pod, this.#state.facts()),
+      served: volumes.served,
       facts: this.#state.facts(),
       record,
       signal,
@@ -150,6 +151,8 @@ interface StartInput {
   readonly sandbox: ContainerDetails;
   /** Host path by volume name. */
   readonly volumes: ReadonlyMap<string, string>;
+  /** Names of those on file servers. */
+  readonly served: ReadonlySet<string>;
   readonly facts: PodFacts;
   readonly record: (event: PodEvent) => void;
   readonly signal: AbortSignal;
@@ -157,8 +160,8 @@ interface StartInput {
 
 /** Creates and starts one container of a pod. @returns its id. @throws AppError whose code is the waiting reason */
 async function startContainer(input: StartInput, deps: StartDeps): Promise<string> {
-  const { pod, container, role, attempt, sandbox, volumes, record, facts } = input;
-  const { podDir, pinsDir, security, dns, limits } = deps;
+  const { pod, container, role, attempt, sandbox, volumes, record, facts, served, signal } = input;
+  const { podDir, pinsDir, security, dns, limits, clock } = deps;
   const { imageUser, env } = await imageAndEnv(input, deps);
   const terminationLog = terminationLogPath(podDir, container.name, attempt);
   const hosts = { hostname: hostnameOf(pod), domain: dns.domain, podIps: facts.podIps };
@@ -171,6 +174,9 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
     podDir,
     hosts,
     pinsDir,
+    served,
+    clock,
+    signal,
   });
   const { mounts } = held;
   const plain = containerSpec(pod, container, {

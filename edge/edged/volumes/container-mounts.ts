@@ -1,8 +1,9 @@
-import { AppError, asError } from "#shared/errors";
+import { AppError, asError, describeError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
 import type { Mount } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
-import { pinSubPath, subPathParts } from "./sub-path.ts";
+import type { Clock } from "#shared/clock";
+import { pinReadOnly, pinServedSubPath, pinSubPath, subPathParts } from "#edge/edged/volumes/held-paths";
 import { writeHostsFile, type HostsFileFacts } from "./hosts-file.ts";
 import { makeTerminationLog } from "./termination-log.ts";
 import { isOfFiles, VolumeError } from "./volume-files.ts";
@@ -17,6 +18,11 @@ export interface MountsInput {
   readonly podDir: string;
   readonly hosts: HostsFileFacts;
   readonly pinsDir: string;
+  /** Names of the volumes that are on file servers. */
+  readonly served: ReadonlySet<string>;
+  readonly clock: Clock;
+  /** Aborted when the pod ends. */
+  readonly signal: AbortSignal;
 }
 
 /** The mounts of a container. Disposed once the container runs: the pins of its start are released. */
@@ -53,23 +59,62 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDispo
   const root = volumes.get(mount.name);
   const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
   if (root === undefined || !volume) throw new VolumeError(mount.name, "there is no such volume in the pod");
-  if (mount.recursiveReadOnly === "Enabled")
-    throw configError(`recursiveReadOnly of volumeMount "${mount.name}" is not supported on this node`);
   const subPath = subPathOf(mount, input.env);
-  const source = subPath === "" ? root : await pinned(input, { mount, root, subPath }, stack);
   const isClaimReadOnly = volume.persistentVolumeClaim?.readOnly === true;
   const readOnly = mount.readOnly === true || isClaimReadOnly || isOfFiles(volume);
+  const mayHoldMounts = subPath === "" && !isOfFiles(volume) && !input.served.has(mount.name);
+  const isWhole = isReadOnlyBelow(mount) && mayHoldMounts;
+  const source = isWhole
+    ? readOnlyBelow(input, mount, root, stack)
+    : subPath === ""
+      ? root
+      : await pinned(input, { mount, root, subPath }, stack);
   return { source, target: absolute(mount.mountPath), readOnly, ...propagationOf(mount, container) };
 }
 
+/** Whether what is mounted below is to be read-only too. @throws AppError, as the API does where its fields do not fit */
+function isReadOnlyBelow({
+  name,
+  readOnly,
+  mountPropagation = "None",
+  recursiveReadOnly,
+}: VolumeMount): boolean {
+  if (recursiveReadOnly === undefined || recursiveReadOnly === "Disabled") return false;
+  const field = `recursiveReadOnly of volumeMount "${name}"`;
+  if (recursiveReadOnly !== "Enabled" && recursiveReadOnly !== "IfPossible")
+    throw configError(`${field}: expected Disabled, IfPossible or Enabled`);
+  if (readOnly !== true) throw configError(`${field} needs readOnly: true`);
+  if (mountPropagation !== "None") throw configError(`${field} needs mountPropagation None`);
+  return true;
+}
+
+function readOnlyBelow(
+  { pinsDir, clock }: MountsInput,
+  { name, recursiveReadOnly }: VolumeMount,
+  root: string,
+  stack: AsyncDisposableStack,
+): string {
+  try {
+    return stack.use(pinReadOnly(root, pinsDir, clock)).path;
+  } catch (error) {
+    if (recursiveReadOnly === "IfPossible") return root;
+    throw configError(
+      `recursiveReadOnly of volumeMount "${name}" is not possible on this node: ${describeError(error)}`,
+    );
+  }
+}
+
 async function pinned(
-  { container, pinsDir }: MountsInput,
+  { container, pinsDir, served, clock, signal }: MountsInput,
   { mount, root, subPath }: { readonly mount: VolumeMount; readonly root: string; readonly subPath: string },
   stack: AsyncDisposableStack,
 ): Promise<string> {
   try {
-    return stack.use(await pinSubPath({ root, subPath, pinsDir })).path;
+    const options = { root, subPath, pinsDir, clock };
+    const pin = served.has(mount.name) ? pinServedSubPath({ ...options, signal }) : pinSubPath(options);
+    return stack.use(await pin).path;
   } catch (error) {
+    signal.throwIfAborted();
     // As kubelet: the cause is only logged on the node, it could reveal the host to the pod.
     const message = `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`;
     throw new AppError("CreateContainerConfigError", message, { cause: asError(error) });

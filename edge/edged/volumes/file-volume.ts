@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { renameSync, rmSync, symlinkSync } from "node:fs";
-import { isErrno, type Directory } from "./directory.ts";
+import { isErrno, type Directory } from "#edge/edged/volumes/held-paths";
 import { VolumeError, type VolumeFile } from "./volume-files.ts";
 
 /** Where the directory of one volume is. `staging` lies beside it on the same disk and is mounted into no container. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Pod } from "#shared/kube";
-import { Directory } from "./directory.ts";
+import { Directory } from "#edge/edged/volumes/held-paths";
 
 const fileName = "etc-hosts";
 const hostsOfNode = "/etc/hosts";

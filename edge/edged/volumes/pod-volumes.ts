@@ -6,7 +6,7 @@ import { isRecord } from "#shared/json";
 import { objectKey, type Pod, type Volume } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { PodTokens } from "#edge/edged/environment/tokens";
-import { Directory } from "./directory.ts";
+import { Directory } from "#edge/edged/volumes/held-paths";
 import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
 import { prepareClaim } from "./claim-volume.ts";
@@ -57,6 +57,11 @@ export class PodVolumes implements Disposable {
   stale(): void {
     this.#changes += 1;
     this.#made = undefined;
+  }
+
+  /** Names of the volumes that are on file servers. */
+  get served(): ReadonlySet<string> {
+    return new Set(this.#served.keys());
   }
 
   /** For a container that starts. @returns host path by volume name. @throws VolumeError, also where a file server hangs */

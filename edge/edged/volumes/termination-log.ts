@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { Directory } from "./directory.ts";
+import { Directory } from "#edge/edged/volumes/held-paths";
 
 /** kubelet: MaxContainerTerminationMessageLength. */
 const mostBytes = 4096;

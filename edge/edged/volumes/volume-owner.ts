@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, closeSync, fstatSync, type Stats } from "node:fs";
 import { nextTurn } from "#shared/clock";
-import { Directory } from "./directory.ts";
+import { Directory } from "#edge/edged/volumes/held-paths";
 
 /** Levels of directories: deeper ones keep their group. Each level holds a file descriptor. */
 const mostLevels = 64;

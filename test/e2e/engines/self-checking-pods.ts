@@ -137,6 +137,18 @@ export function selfChecking(image: string): readonly SelfChecking[] {
       { readOnly: true },
     ),
     mounted("read-only-mount", "! echo x > /v/a", { emptyDir: {} }, { readOnly: true }),
+    mounted(
+      "read-only-below",
+      "[ -d /v/shm ]; ! touch /v/shm/made",
+      { hostPath: { path: "/dev" } },
+      { readOnly: true, recursiveReadOnly: "Enabled" },
+    ),
+    mounted(
+      "writable-below",
+      "touch /v/shm/$HOSTNAME; rm /v/shm/$HOSTNAME",
+      { hostPath: { path: "/dev" } },
+      { readOnly: true },
+    ),
     mounted("sub-path", '[ "$(cat /v)" = first ]', { configMap: { name: "settings" } }, { subPath: "one" }),
     one(
       "sub-path-of-variables",

@@ -12,9 +12,9 @@ import { dirname, join, relative, resolve } from "node:path";
 import * as fc from "fast-check";
 import { AppError } from "#shared/errors";
 import type { Pod, Volume } from "#shared/kube";
-import { Directory } from "#internal/edge/edged/volumes/directory.ts";
+import { Directory, pinSubPath } from "#edge/edged/volumes/held-paths";
+import { systemClock } from "#shared/clock";
 import { readKept, writeFiles } from "#internal/edge/edged/volumes/file-volume.ts";
-import { pinSubPath } from "#internal/edge/edged/volumes/sub-path.ts";
 import { volumeFiles } from "#internal/edge/edged/volumes/volume-files.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { fuzz } from "#internal/test/fuzz/fuzzing.ts";
@@ -147,7 +147,7 @@ fuzz(
           symlinkSync(target, join(root, place));
         }
         try {
-          await using pin = await pinSubPath({ root, subPath, pinsDir });
+          await using pin = await pinSubPath({ root, subPath, pinsDir, clock: systemClock });
           const inside = [root, ...below(root)];
           const { ino } = statSync(pin.path);
           if (!inside.some((each) => lstatSync(each).ino === ino))

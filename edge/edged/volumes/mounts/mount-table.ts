@@ -94,10 +94,10 @@ function readEntries(dir: string): Dirent[] {
 }
 
 /** Removes one mount point: never what is in it. A mount in use is detached, and ends with its last user. */
-export async function releasePoint(path: string): Promise<void> {
+export async function releasePoint(path: string, clock: Clock): Promise<void> {
   // No mount point can be removed (EBUSY), and removing costs less than to ask whether it is one.
   for (const options of [undefined, [], ["-l"]]) {
-    if (options) await runUmount([...options, path]);
+    if (options) await runTool(["umount", ...options, path], { clock, limitMs: pinMs });
     if (await removeEmpty(path)) return;
   }
   throw notUnmounted(path);
@@ -105,16 +105,6 @@ export async function releasePoint(path: string): Promise<void> {
 
 /** Pins are of moments, and have nothing to write; one may be of a file server that hangs. */
 const pinMs = 5000;
-
-async function runUmount(words: readonly string[]): Promise<void> {
-  await Bun.spawn(["umount", ...words], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "ignore",
-    timeout: pinMs,
-    killSignal: "SIGKILL",
-  }).exited;
-}
 
 /** @returns false for a mount point */
 async function removeEmpty(path: string): Promise<boolean> {
@@ -142,12 +132,13 @@ async function removeFile(path: string): Promise<boolean> {
 /** Mounts that an edgecore which was killed left behind. */
 export async function releaseAll(
   dir: string,
+  clock: Clock,
   onFailure: (path: string, error: unknown) => void,
 ): Promise<void> {
   for (const name of await readdir(dir)) {
     const path = join(dir, name);
     try {
-      await releasePoint(path);
+      await releasePoint(path, clock);
     } catch (error) {
       onFailure(path, error);
     }

@@ -1,14 +1,13 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "#shared/clock";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { Directory } from "#internal/edge/edged/volumes/directory.ts";
+import { Directory, pinReadOnly, pinServedSubPath, pinSubPath } from "#edge/edged/volumes/held-paths";
 import { writeFiles as writeVolume } from "#internal/edge/edged/volumes/file-volume.ts";
 import { mountPoints, releaseAll, removePodDir } from "#edge/edged/volumes/mounts";
 import { prepareHostPath } from "#internal/edge/edged/volumes/plain-volumes.ts";
-import { pinSubPath } from "#internal/edge/edged/volumes/sub-path.ts";
 import { readTerminationLog, makeTerminationLog } from "#internal/edge/edged/volumes/termination-log.ts";
 import {
   volumeFiles,
@@ -173,7 +172,7 @@ test("writeFiles refuses files and directories of one name", () => {
 
 function pinned(dir: string, subPath: string): Promise<AsyncDisposable & { path: string }> {
   mkdirSync(join(dir, "pins"), { recursive: true });
-  return pinSubPath({ root: join(dir, "v"), subPath, pinsDir: join(dir, "pins") });
+  return pinSubPath({ root: join(dir, "v"), subPath, pinsDir: join(dir, "pins"), clock: systemClock });
 }
 
 test("pinSubPath refuses a path that leaves the volume, by links too, and makes nothing", async () => {
@@ -216,6 +215,86 @@ test("pinSubPath means the same file and directory after they were swapped", asy
   expect([readdirSync(asDir.path).sort(), readFileSync(asFile.path, "utf8")]).toEqual([["f", "new"], "mine"]);
 });
 
+function served(dir: string, subPath: string): Promise<AsyncDisposable & { path: string }> {
+  mkdirSync(join(dir, "pins"), { recursive: true });
+  const at = { root: join(dir, "v"), pinsDir: join(dir, "pins") };
+  return pinServedSubPath({ ...at, subPath, clock: systemClock });
+}
+
+test("pinServedSubPath holds a directory or file of a file server, and makes what is missing with the volume's mode", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v/real"), { recursive: true });
+  chmodSync(join(dir.path, "v"), 0o2770);
+  symlinkSync("real", join(dir.path, "v/link"));
+  writeFileSync(join(dir.path, "v/real/file"), "mine");
+  {
+    await using asDir = await served(dir.path, "link/new/-p deep");
+    await using asFile = await served(dir.path, "link/file");
+    Bun.spawnSync(["sh", "-c", "mv new old; ln -s /etc new; rm file; ln -s /etc/passwd file"], {
+      cwd: join(dir.path, "v/real"),
+    });
+    writeFileSync(join(asDir.path, "f"), "x");
+    expect(readFileSync(asFile.path, "utf8")).toBe("mine");
+  }
+  const made = statSync(join(dir.path, "v/real/old/-p deep"));
+  expect((made.mode & 0o777).toString(8)).toBe("770");
+  expect(readFileSync(join(dir.path, "v/real/old/-p deep/f"), "utf8")).toBe("x");
+  expect(readdirSync(join(dir.path, "pins"))).toEqual([]);
+});
+
+test("pinServedSubPath refuses what leads out of the volume, by links too, and makes nothing", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v"), { recursive: true });
+  mkdirSync(join(dir.path, "v2"));
+  for (const [name, target] of [
+    ["out", "/etc"],
+    ["file", "/etc/passwd"],
+    ["beside", "../v2"],
+    ["loop", "loop"],
+  ])
+    symlinkSync(target ?? "", join(dir.path, "v", name ?? ""));
+  for (const subPath of ["out", "out/made", "file", "beside", "beside/made", "loop", "loop/made"])
+    await expect(served(dir.path, subPath)).rejects.toThrow();
+  expect([readdirSync(join(dir.path, "v2")), existsSync("/etc/made")]).toEqual([[], false]);
+  expect(readdirSync(join(dir.path, "pins"))).toEqual([]);
+});
+
+test("pinServedSubPath gives up on a server that does not answer, and leaves nothing", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v"), { recursive: true });
+  // Opening it waits for a writer, as a server does that is away.
+  Bun.spawnSync(["mkfifo", join(dir.path, "v/pipe")]);
+  mkdirSync(join(dir.path, "pins"));
+  const ended = new AbortController();
+  const at = { root: join(dir.path, "v"), pinsDir: join(dir.path, "pins"), clock: systemClock };
+  const pin = pinServedSubPath({ ...at, subPath: "pipe", signal: ended.signal });
+  ended.abort(new Error("the pod ends"));
+  await expect(pin).rejects.toThrow("the pod ends");
+  expect(readdirSync(join(dir.path, "pins"))).toEqual([]);
+});
+
+test("pinReadOnly gives what is mounted below as read-only, and lets go of it alone", async () => {
+  using dir = tempDir();
+  const at = (name: string): string => join(dir.path, name);
+  for (const name of ["v/sub", "pins"]) mkdirSync(at(name), { recursive: true });
+  const mount = (...words: string[]): number => Bun.spawnSync(["mount", ...words]).exitCode;
+  expect(mount("-t", "tmpfs", "below", at("v/sub"))).toBe(0);
+  try {
+    expect(mount("--make-shared", at("v/sub"))).toBe(0);
+    writeFileSync(at("v/sub/file"), "from below");
+    {
+      await using pin = pinReadOnly(at("v"), at("pins"), systemClock);
+      expect(readFileSync(join(pin.path, "sub/file"), "utf8")).toBe("from below");
+      for (const name of ["sub/new", "new"])
+        expect(() => writeFileSync(join(pin.path, name), "")).toThrow("EROFS");
+      writeFileSync(at("v/sub/other"), "");
+    }
+    expect([readdirSync(at("pins")), readdirSync(at("v/sub")).toSorted()]).toEqual([[], ["file", "other"]]);
+  } finally {
+    Bun.spawnSync(["umount", "-l", at("v/sub")]);
+  }
+});
+
 test("releaseAll unmounts what a killed edgecore left, and deletes nothing that was mounted", async () => {
   using dir = tempDir();
   mkdirSync(join(dir.path, "v/d"), { recursive: true });
@@ -224,7 +303,7 @@ test("releaseAll unmounts what a killed edgecore left, and deletes nothing that 
   await pinned(dir.path, "d/kept");
   mkdirSync(join(dir.path, "pins/full/of"), { recursive: true });
   const failed: string[] = [];
-  await releaseAll(join(dir.path, "pins"), (path) => failed.push(path));
+  await releaseAll(join(dir.path, "pins"), systemClock, (path) => failed.push(path));
   expect(failed).toEqual([join(dir.path, "pins/full")]);
   expect([readdirSync(join(dir.path, "pins/full")), readdirSync(join(dir.path, "v/d"))]).toEqual([
     ["of"],

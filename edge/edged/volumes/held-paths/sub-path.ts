@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { closeSync, fstatSync, mkdirSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, fstatSync, statSync } from "node:fs";
+import type { Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
 import { Directory, isErrno } from "./directory.ts";
 import { releasePoint } from "#edge/edged/volumes/mounts";
+import { makePoint } from "./point.ts";
 
 /** A path that means one directory or file until it is disposed, whatever is renamed or linked meanwhile. */
 export interface Pin extends AsyncDisposable {
@@ -16,6 +16,7 @@ export interface SubPathOptions {
   readonly subPath: string;
   /** Directory that no container is given: the pin is made in it. */
   readonly pinsDir: string;
+  readonly clock: Clock;
 }
 
 /** As Linux (MAXSYMLINKS): links that lead in a circle come to an end. */
@@ -30,18 +31,16 @@ const swapped = ["ENOENT", "ENOTDIR", "ELOOP", "EEXIST"];
  * gets a path no container can change. What is missing is made as a directory with the mode of the volume. Links
  * count as long as they stay in the volume.
  */
-export async function pinSubPath({ root, subPath, pinsDir }: SubPathOptions): Promise<Pin> {
+export async function pinSubPath({ root, subPath, pinsDir, clock }: SubPathOptions): Promise<Pin> {
   using found = resolve(root, subPath);
-  const path = join(pinsDir, randomUUID());
-  if (fstatSync(found.fd).isDirectory()) mkdirSync(path, { mode: 0o700 });
-  else writeFileSync(path, "", { mode: 0o600, flag: "wx" });
+  const path = makePoint(pinsDir, fstatSync(found.fd).isDirectory() ? "directory" : "file");
   try {
     await bind(found.fd, path);
   } catch (error) {
-    await releasePoint(path);
+    await releasePoint(path, clock);
     throw error;
   }
-  return { path, [Symbol.asyncDispose]: () => releasePoint(path) };
+  return { path, [Symbol.asyncDispose]: () => releasePoint(path, clock) };
 }
 
 /** The parts of a subPath. @throws when it is not one that can only lead down */
