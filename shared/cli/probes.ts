@@ -6,13 +6,12 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statfsSync,
   writeFileSync,
 } from "node:fs";
 import { connect, createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { describeError } from "#shared/errors";
-import { asideOf, findExposed, type PrivatePlaces } from "#shared/files";
+import { asideOf, findExposed, readFileSystem, type PrivatePlaces } from "#shared/files";
 import { isSignedBy, readCertificate } from "#shared/pki";
 import { explainFolder } from "./data-dir.ts";
 import { fail, ok, warn, type Finding } from "./findings.ts";
@@ -122,8 +121,7 @@ export function checkCertificate(wanted: CertificateToCheck): Finding {
 /** Free space where the data is kept. */
 export function checkDisk(dataDir: string): Finding {
   const place = nearestExisting(dataDir);
-  const { bavail, bsize } = statfsSync(place);
-  const freeMb = Math.floor((bavail * bsize) / 1_000_000);
+  const freeMb = Math.floor(readFileSystem(place).availableBytes / 1_000_000);
   const evidence = `${freeMb} MB free at ${place}`;
   const remedy = "free some space or set data-dir elsewhere";
   if (freeMb < 100) return fail("disk", evidence, remedy);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
 import type { FileSystemUsage } from "#edge/runtime";
-import { readFileSystem } from "#edge/runtime/usage";
+import { readFileSystem } from "#shared/files";
 
 /** What does not change while the machine is up. */
 export interface Machine {

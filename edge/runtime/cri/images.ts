@@ -9,7 +9,7 @@ import {
   type RegistryAuth,
   type RuntimeCode,
 } from "#edge/runtime";
-import { toFileSystemAmounts } from "#edge/runtime/usage";
+import { toFileSystemAmounts } from "#shared/files";
 import {
   readReason,
   type ContainerItem,

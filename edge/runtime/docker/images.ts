@@ -13,7 +13,7 @@ import {
   type PullOptions,
   type RuntimeCode,
 } from "#edge/runtime";
-import { toFileSystemAmounts } from "#edge/runtime/usage";
+import { toFileSystemAmounts } from "#shared/files";
 import type { DockerCalls } from "./calls.ts";
 import { readReason, statusOf, toRuntimeError } from "./error.ts";
 import { asReadable, readLines } from "./lines.ts";
