@@ -259,7 +259,7 @@ test("pinServedSubPath refuses what leads out of the volume, by links too, and m
   expect(readdirSync(join(dir.path, "pins"))).toEqual([]);
 });
 
-test("pinServedSubPath gives up on a server that does not answer, and leaves nothing", async () => {
+test("pinServedSubPath ends with its pod while a server does not answer, and leaves nothing", async () => {
   using dir = tempDir();
   mkdirSync(join(dir.path, "v"), { recursive: true });
   // Opening it waits for a writer, as a server does that is away.
