@@ -47,8 +47,9 @@ export const folderRules: readonly FolderRule[] = [
   },
   {
     folders: ["shared/devices", "shared/rules"],
-    values: [...basics, "shared/mqtt"],
+    values: [...basics, "shared/jinja", "shared/mqtt"],
   },
+  { folders: ["shared/jinja/**"], values: [...basics, "shared/jinja/*"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   {
     folders: ["shared/kubelet-api"],
@@ -183,7 +184,8 @@ export const doors: readonly Door[] = [
   { library: "protobufjs", folders: ["edge/runtime/device-plugins"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "js-yaml", folders: ["cloud/kube-api/http"] },
-  { library: "re2js", folders: ["cloud/kube-api/custom-resources/patterns"] },
+  { library: "re2js", folders: ["cloud/kube-api/custom-resources/patterns", "shared/jinja/filters"] },
+  { library: "@huggingface/jinja", folders: ["shared/jinja"] },
   { library: "@marcbachmann/cel-js", folders: ["cloud/kube-api/custom-resources/cel/**"] },
   { library: "aedes", folders: ["edge/mqtt/broker"] },
   { library: "aedes-", folders: ["edge/mqtt/broker"] },

@@ -1,0 +1,1 @@
+export { compileTemplate, templateProblem, type Rendered, type Template } from "./template.ts";
