@@ -7,7 +7,13 @@ import type { Store } from "#edge/store";
 import type { DeviceRegistry } from "#edge/device-twin/devices";
 import type { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import type { AttributeUpdates, Membership } from "#edge/device-twin/membership";
-import type { DeviceObjects, LocalChanges, LocalValues, LocalValueSync } from "#edge/device-twin/objects";
+import type {
+  DeviceObjects,
+  LocalChanges,
+  LocalValues,
+  LocalValueSync,
+  OldCommands,
+} from "#edge/device-twin/objects";
 import { isUpload, type GroupCommit } from "#edge/device-twin/outbox";
 import { answerHistory } from "#edge/device-twin/query";
 import type { DeviceRequests } from "#edge/device-twin/requests";
@@ -44,6 +50,7 @@ export interface Receivers {
   readonly local: LocalValues;
   readonly changes: LocalChanges;
   readonly sync: LocalValueSync;
+  readonly oldCommands: OldCommands;
 }
 
 /** Deadline of the question for the members: long enough for a slow link, and asked again with the next link. */
@@ -55,7 +62,12 @@ export function serveBus(node: string, parts: DeviceTwinParts, receivers: Receiv
   const { registry, objects, plain, discovery, changes, sync } = receivers;
   const stack = new DisposableStack();
   stack.use(port.answer("mqtt.received", (message) => receive(message, receivers)));
-  stack.use(port.answer("mqtt.filters", async () => [...plain.filters, ...discovery.filters]));
+  stack.use(
+    port.answer("mqtt.filters", async () => {
+      receivers.oldCommands.clear();
+      return [...plain.filters, ...discovery.filters];
+    }),
+  );
   stack.use(
     port.answer("twin.deliver", async (delivery) => {
       if (delivery.kind === "history") {

@@ -68,6 +68,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   stack.defer(() => commit.drained());
   const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, limitedLog });
   stack.use(receivers.sync);
+  stack.use(receivers.plain);
   stack.use(await restoreObjects(receivers.objects, { store, clock, log }));
   stack.use(serveBus(config.node, parts, receivers));
   stack.use(trimHistory(config.history, parts));
@@ -108,8 +109,12 @@ function makeCommit(
     stamp: { id: () => randomUUID(), nowMs: () => clock.nowMs() },
     log: limitedLog,
     historyPerProperty: history.maxPerProperty,
-    publish: ({ topic, payload, retain }) =>
-      void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
+    publish: ({ topic, payload, isBytes, retain }) =>
+      void port.emit("mqtt.publish", {
+        topic,
+        payload: Buffer.from(payload, isBytes ? "base64" : "utf8"),
+        ...(retain ? { retain } : {}),
+      }),
     onTooLarge: () => losses.add({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
     onChanged: (changed) => {
       const devices = [...changed].flatMap(({ object }) => object ?? []);

@@ -11,6 +11,7 @@ import {
   LocalChanges,
   LocalValues,
   LocalValueSync,
+  OldCommands,
   PropertyMapper,
 } from "#edge/device-twin/objects";
 import type { GroupCommit } from "#edge/device-twin/outbox";
@@ -47,7 +48,7 @@ export function makeReceivers(
 
   const writer = new TwinWriter({ commit, clock });
   const values = new DeviceValues({ commit, writer, clock, onRejected });
-  const plain = new PlainDevices({ commit, values, onFilters });
+  const plain = new PlainDevices({ commit, values, clock, onFilters });
   const discovery = new HomeAssistantDiscovery({
     node,
     prefix: config.discoveryPrefix,
@@ -78,6 +79,7 @@ export function makeReceivers(
     cloudTwins,
     membership,
     attributes,
+    oldCommands: new OldCommands({ store: parts.store, registry, commit }),
     ...makeObjects(parts, { registry, warnings, commit, writer, plain, members }),
   };
 }

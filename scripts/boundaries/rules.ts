@@ -46,9 +46,10 @@ export const folderRules: readonly FolderRule[] = [
     types: ["shared/kube", "shared/rules", "shared/streams", "shared/usage"],
   },
   {
-    folders: ["shared/devices", "shared/rules"],
-    values: [...basics, "shared/jinja", "shared/mqtt"],
+    folders: ["shared/devices/**"],
+    values: [...basics, "shared/devices/*", "shared/jinja", "shared/mqtt"],
   },
+  { folders: ["shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/jinja/**"], values: [...basics, "shared/jinja/*"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   {

@@ -1,4 +1,8 @@
-import type { DeviceMapping, SetMapping } from "./mapping.ts";
+import type { RejectedValue } from "#shared/devices/payloads";
+import type { Rendered } from "#shared/jinja";
+import type { DeviceMapping } from "./mapping.ts";
+
+import type { SetMapping } from "./set-mapping.ts";
 
 /** The MQTT message that sets one property of a plain device to its desired value. */
 export interface DeviceCommand {
@@ -6,11 +10,14 @@ export interface DeviceCommand {
   readonly value: string;
   readonly topic: string;
   readonly payload: string;
+  /** `payload` is base64, and its bytes are published. */
+  readonly isBytes?: true;
   readonly retain: boolean;
 }
 
 /**
- * The commands for all desired values of a plain device. An empty desired value gives no command.
+ * The commands for all desired values of a plain device. An empty desired value gives no command, and neither does one
+ * that its template cannot make a payload of.
  * @param desired the desired value of a property, by name
  */
 export function commandsOf(
@@ -19,9 +26,29 @@ export function commandsOf(
 ): DeviceCommand[] {
   return (mapping?.properties ?? []).flatMap(({ name, set }) => {
     const value = desired(name) ?? "";
-    if (!set || value === "") return [];
-    const { topic, retain } = set;
-    return [{ property: name, value, topic, payload: payloadOf(set, name, value), retain }];
+    const made = set && value !== "" ? payloadOf(set, name, value) : undefined;
+    if (!set || made?.kind !== "text") return [];
+    const { topic, retain, isBytes } = set;
+    const payload = made.text;
+    return [
+      { property: name, value, topic, payload, ...(isBytes ? { isBytes: true as const } : {}), retain },
+    ];
+  });
+}
+
+/** Desired values for which there is no command, and why. */
+export function commandProblems(
+  mapping: DeviceMapping | undefined,
+  desired: (property: string) => string | undefined,
+): RejectedValue[] {
+  return (mapping?.properties ?? []).flatMap(({ name, set }) => {
+    const value = desired(name) ?? "";
+    const made = set && value !== "" ? payloadOf(set, name, value) : undefined;
+    if (!made || made.kind === "text") return [];
+    const why = made.kind === "none" ? "makes no payload of it" : made.problem;
+    return [
+      { name, problem: `desired value ${JSON.stringify(value.slice(0, 100))} not sent: setTemplate ${why}` },
+    ];
   });
 }
 
@@ -33,7 +60,7 @@ export function commandsOf(
 export function commandChanges(
   before: readonly DeviceCommand[],
   after: readonly DeviceCommand[],
-): Pick<DeviceCommand, "topic" | "payload" | "retain">[] {
+): Pick<DeviceCommand, "topic" | "payload" | "isBytes" | "retain">[] {
   const sent = new Set(before.map((command) => JSON.stringify(command)));
   const kept = new Set(after.filter(({ retain }) => retain).map(({ topic }) => topic));
   const cleared = before.filter(({ topic, retain }) => retain && !kept.has(topic)).map(({ topic }) => topic);
@@ -48,10 +75,25 @@ export function commandChanges(
   ];
 }
 
-function payloadOf(set: SetMapping, name: string, value: string): string {
-  if (value === "true" && set.on !== undefined) return set.on;
-  if (value === "false" && set.off !== undefined) return set.off;
-  return set.payload.replaceAll(/\{\{\s*(value|name)\s*\}\}/g, (_, word: string) =>
+function payloadOf(set: SetMapping, name: string, value: string): Rendered {
+  const switched = value === "true" ? set.on : value === "false" ? set.off : undefined;
+  if (set.template) {
+    const rendered = set.template.render({ name, value: switched ?? typed(value, set.type) });
+    // A template that makes nothing of a value does not know it.
+    return rendered.kind === "text" && rendered.text === "" ? { kind: "none" } : rendered;
+  }
+  if (switched !== undefined) return { kind: "text", text: switched };
+  const text = set.payload.replaceAll(/\{\{\s*(value|name)\s*\}\}/g, (_, word: string) =>
     word === "value" ? value : name,
   );
+  return { kind: "text", text };
+}
+
+/** As Home Assistant gives it to a template: numbers as numbers, whole ones as integers. */
+function typed(value: string, type: string): string | number | bigint | boolean {
+  if (type === "boolean") return value === "true";
+  if (type !== "int" && type !== "float") return value;
+  const number = Number(value);
+  if (/^[+-]?\d+$/.test(value)) return BigInt(value.replace("+", ""));
+  return Number.isSafeInteger(number) ? BigInt(number) : number;
 }

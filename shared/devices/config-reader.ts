@@ -1,5 +1,7 @@
 import { nearest } from "#shared/errors";
-import { parseExpression, type Expression } from "./expression.ts";
+import { isRecord } from "#shared/json";
+import { compileTemplate, type Template } from "#shared/jinja";
+import { parseExpression, type Expression } from "#shared/devices/expressions";
 
 /** A field of a Device or DeviceModel that cannot be used. */
 export interface MappingProblem {
@@ -48,15 +50,62 @@ export class ConfigReader {
     return problem === undefined ? text : this.#reject(found, problem);
   }
 
-  expression(layers: readonly ConfigLayer[]): Expression | undefined {
-    const found = find(layers, "expression");
-    const text = this.text(layers, "expression");
+  expression(layers: readonly ConfigLayer[], name = "expression"): Expression | undefined {
+    return this.#compiled(layers, name, (text) => parseExpression(text));
+  }
+
+  /** @param names that the template may read */
+  template(layers: readonly ConfigLayer[], name: string, names: readonly string[]): Template | undefined {
+    return this.#compiled(layers, name, (text) => compileTemplate(text, names));
+  }
+
+  /** A whole number from 0 on, also as text. */
+  count(layers: readonly ConfigLayer[], name: string): number | undefined {
+    const found = find(layers, name);
+    if (!found || found.value === "") return undefined;
+    const text = typeof found.value === "number" ? String(found.value) : found.value;
+    if (typeof text === "string" && /^\d{1,6}$/.test(text)) return Number(text);
+    return this.#reject(found, "must be a whole number from 0 to 999999");
+  }
+
+  /** Seconds as `90`, "90", "90s", "15m", "2h" or "1d"; in milliseconds. */
+  duration(layers: readonly ConfigLayer[], name: string): number | undefined {
+    const found = find(layers, name);
+    if (!found || found.value === "") return undefined;
+    const text = typeof found.value === "number" ? String(found.value) : found.value;
+    const [, number, unit = "s"] =
+      (typeof text === "string" ? /^(\d{1,7}(?:\.\d{1,3})?)\s*([smhd])?$/.exec(text) : undefined) ?? [];
+    const ms = Number(number ?? 0) * (unitMs[unit] ?? 0);
+    if (ms > 0 && ms <= longestDurationMs) return ms;
+    return this.#reject(found, 'must be a time up to 20 days, such as "90s", "15m", "2h" or "1d"');
+  }
+
+  /** A list of objects, each as a layer of its own; undefined when there is none. */
+  entries(layers: readonly ConfigLayer[], name: string, most: number): ConfigLayer[] | undefined {
+    const layer = layers.find(({ config }) => Object.hasOwn(config, name));
+    const found = find(layers, name);
+    if (!layer || !found) return undefined;
+    const list: readonly unknown[] | undefined = Array.isArray(found.value) ? found.value : undefined;
+    if (!list || list.length > most || !list.every(isRecord))
+      return this.#reject(found, `must be a list of at most ${most} objects`);
+    return list.filter(isRecord).map((config, index) => ({
+      ...layer,
+      path: `${layer.path}.${name}[${index}]`,
+      config,
+    }));
+  }
+
+  #compiled<T>(layers: readonly ConfigLayer[], name: string, compile: (text: string) => T): T | undefined {
+    const found = find(layers, name);
+    const text = this.text(layers, name);
     if (!found || text === undefined) return undefined;
     try {
-      return parseExpression(text);
+      return compile(text);
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      return this.#reject(found, `must be an expression: ${error.message.replace("expression: ", "")}`);
+      const isExpression = error.message.startsWith("expression: ");
+      const problem = error.message.replace("expression: ", "");
+      return this.#reject(found, isExpression ? `must be an expression: ${problem}` : problem);
     }
   }
 
@@ -90,6 +139,10 @@ export class ConfigReader {
       this.problems.push({ kind, field, value, problem });
   }
 }
+
+const unitMs: Readonly<Partial<Record<string, number>>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Timers of JavaScript end at 24 days. */
+const longestDurationMs = 20 * 86_400_000;
 
 function find(layers: readonly ConfigLayer[], name: string): Omit<MappingProblem, "problem"> | undefined {
   const layer = layers.find(({ config }) => Object.hasOwn(config, name));

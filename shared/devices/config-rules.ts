@@ -1,6 +1,6 @@
 import { nearest } from "#shared/errors";
 import { isTopicFilter } from "#shared/mqtt";
-import { isPath } from "./expression.ts";
+import { isPath } from "#shared/devices/expressions";
 
 /** Finds a placeholder left after the names of the Device were filled in. */
 function placeholderProblem(topic: string): string | undefined {
@@ -39,4 +39,9 @@ export function topicProblem(text: string): string | undefined {
 /** Rule for the path into a JSON payload; see `readPath`. */
 export function pathProblem(text: string): string | undefined {
   return isPath(text) ? undefined : "must be a path such as $.sensors[0].temp or $['odd name']";
+}
+
+/** Rule for a field with a few words. */
+export function oneOf(words: readonly string[]): (text: string) => string | undefined {
+  return (text) => (words.includes(text) ? undefined : `must be one of ${words.join(", ")}`);
 }

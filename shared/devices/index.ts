@@ -1,8 +1,11 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
 export type { MappingProblem } from "./config-reader.ts";
 export type { DeviceMapping, PropertyMapping } from "./mapping.ts";
-export { commandChanges, commandsOf, type DeviceCommand } from "./commands.ts";
-export { readReport, type DeviceReport, type RejectedValue } from "./report.ts";
+export { commandChanges, commandProblems, commandsOf, type DeviceCommand } from "./commands.ts";
+export { readReport, type DeviceReport } from "./report.ts";
+export type { RejectedValue } from "#shared/devices/payloads";
 export { sanitizeDevice } from "./sanitize.ts";
-export { quoteText, translateTemplate, type TemplateTranslation } from "./template.ts";
+export type { StateMemory } from "./state-mapping.ts";
+export { plain, parseExpression, truthy, type Expression } from "#shared/devices/expressions";
+export { quoteText, translateTemplate, type TemplateTranslation } from "#shared/devices/expressions";
 export { fitsType, isTwinType, longestTwinValue, twinTypeOf } from "./twin-type.ts";

@@ -1,7 +1,8 @@
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
 import { ConfigReader, type ConfigLayer, type MappingProblem } from "./config-reader.ts";
-import { filterProblem, pathProblem, payloadProblem, topicProblem } from "./config-rules.ts";
-import type { Expression } from "./expression.ts";
+import { readSet, setKeys, type SetMapping } from "./set-mapping.ts";
+import { readSources, sourceKeys, type SourceMapping } from "./source-mapping.ts";
+import { readStates, stateKeys, type StateMapping } from "./state-mapping.ts";
 import { twinTypeOf } from "./twin-type.ts";
 
 /**
@@ -11,45 +12,40 @@ import { twinTypeOf } from "./twin-type.ts";
  * - `topic`: filter of the topics with the value, wildcards allowed (else `protocol.configData.topic`)
  * - `path`: which part of a JSON payload (`$.sensors[0].temp`); without it the payload itself is the value
  * - `expression`: computes the property from `value`; see `parseExpression`
+ * - `template`: a template of Home Assistant in place of path and expression; see `compileTemplate`
+ * - `when`: an expression; messages for which it is not true are not of this property
+ * - `binary`, `offset`, `byteOrder`, `wordOrder`, `length`, `bit`: a field of a binary payload; see `BinaryField`
+ * - `unit`, `decimalSeparator`: how numbers are written in texts; see `NumberFormat`
+ * - `onPayload`, `offPayload`: what means true and false
+ * - `sources`: a list of objects with the fields above, for a property that arrives in several ways
+ * - `offDelay`: after this time without a value, true becomes false
  * - `setTopic`, `setPayload`, `setRetain`: how a desired value is published; `{{value}}` stands for it
  * - `setOn`, `setOff`: the payloads published for the desired values true and false
+ * - `setTemplate`: makes the payload in place of `setPayload`
  *
- * `protocol.configData` may also have `stateTopic`, `onlinePayload` and `offlinePayload`. `{name}` and `{namespace}` in
- * topics stand for those of the Device. A field that cannot be used is left out and listed in the problems.
+ * `protocol.configData` may also have `stateTopic`, `stateTemplate`, `onlinePayload` and `offlinePayload`, or
+ * `availability`, a list of these, and `expireAfter`, the time after which a silent device is `unknown`. `{name}` and
+ * `{namespace}` in topics stand for those of the Device. A field that cannot be used is left out and listed in the
+ * problems.
  */
 export interface DeviceMapping {
   /** Topic filters of all properties and of the state, each once. */
   readonly filters: readonly string[];
   readonly properties: readonly PropertyMapping[];
   readonly state: StateMapping | undefined;
+  /** After this time without a message the state is unknown; undefined: it never is. */
+  readonly expireAfterMs: number | undefined;
 }
 
 export interface PropertyMapping {
   readonly name: string;
   /** of the twin: string, int, float, boolean */
   readonly type: string;
-  /** Filter of the topics with the value; undefined for a property that is only commanded. */
-  readonly topic: string | undefined;
-  readonly path: string | undefined;
-  readonly expression: Expression | undefined;
+  /** Where the value is read; empty for a property that is only commanded. */
+  readonly sources: readonly SourceMapping[];
   readonly set: SetMapping | undefined;
-}
-
-/** How a desired value is published. */
-export interface SetMapping {
-  readonly topic: string;
-  readonly payload: string;
-  readonly retain: boolean;
-  /** Payloads for true and false; undefined: as `payload`. */
-  readonly on: string | undefined;
-  readonly off: string | undefined;
-}
-
-/** The topic on which a device, or its broker by a will, reports that it is online, and the payloads used there. */
-export interface StateMapping {
-  readonly topic: string;
-  readonly online: string;
-  readonly offline: string;
+  /** After this time true becomes false. */
+  readonly offDelayMs: number | undefined;
 }
 
 export interface MappingOutcome {
@@ -71,16 +67,16 @@ export function readMapping(device: Device, model: DeviceModel | undefined): Map
   const described = propertiesOf(device, model);
   const properties = described
     .map((property) => readProperty(reader, property, common))
-    .filter((property) => property.topic !== undefined || property.set !== undefined);
-  const state = readState(reader, [common]);
+    .filter(({ sources, set }) => sources.length > 0 || set !== undefined);
+  const state = readStates(reader, [common]);
+  const expireAfterMs = reader.duration([common], "expireAfter");
   reader.misspelled(common, protocolKeys);
   for (const layer of described.flatMap(({ layers }) => layers)) reader.misspelled(layer, propertyKeys);
   const { problems } = reader;
   if (properties.length === 0 && !state) return { mapping: undefined, problems };
-  const topics = [...properties.map(({ topic }) => topic), state?.topic].filter(
-    (topic) => topic !== undefined,
-  );
-  return { mapping: { filters: [...new Set(topics)], properties, state }, problems };
+  const all = [...properties.flatMap(({ sources }) => sources), ...(state?.sources ?? [])];
+  const filters = [...new Set(all.map(({ topic }) => topic))];
+  return { mapping: { filters, properties, state, expireAfterMs }, problems };
 }
 
 /** Fields for MQTT devices in a DeviceModel that cannot be used by any device of that model. */
@@ -154,53 +150,16 @@ function readProperty(
   common: ConfigLayer | undefined,
 ): PropertyMapping {
   const { name, described, layers } = property;
-  const before = reader.problems.length;
-  const path = reader.text(layers, "path", pathProblem);
-  const expression = reader.expression(layers);
-  const ownTopic = reader.text(layers, "topic", filterProblem);
-  const isUnusable = reader.problems.length > before;
-  // The topic of the device carries several values: without a path or an expression none of them is meant.
-  const isPart = path !== undefined || expression !== undefined;
-  const commonTopic =
-    ownTopic === undefined && isPart && common ? reader.text([common], "topic", filterProblem) : undefined;
+  const type = twinTypeOf(described) ?? "string";
+  const isBytes = described?.type === "BYTES";
   return {
     name,
-    type: twinTypeOf(described) ?? "string",
-    topic: isUnusable ? undefined : (ownTopic ?? commonTopic),
-    path,
-    expression,
-    set: readSet(reader, layers),
+    type,
+    sources: readSources(reader, layers, { common, isBytes, unit: described?.unit }),
+    set: readSet(reader, layers, { type, isBytes }),
+    offDelayMs: reader.duration(layers, "offDelay"),
   };
 }
 
-const propertyKeys = [
-  "topic",
-  "path",
-  "expression",
-  "setTopic",
-  "setPayload",
-  "setRetain",
-  "setOn",
-  "setOff",
-];
-const protocolKeys = ["topic", "stateTopic", "onlinePayload", "offlinePayload"];
-
-function readSet(reader: ConfigReader, layers: readonly ConfigLayer[]): SetMapping | undefined {
-  const before = reader.problems.length;
-  const topic = reader.text(layers, "setTopic", topicProblem);
-  const payload = reader.text(layers, "setPayload", payloadProblem);
-  const on = reader.text(layers, "setOn");
-  const off = reader.text(layers, "setOff");
-  const retain = reader.flag(layers, "setRetain");
-  if (topic === undefined || reader.problems.length > before) return undefined;
-  return { topic, payload: payload ?? "{{value}}", retain: retain ?? true, on, off };
-}
-
-function readState(reader: ConfigReader, layers: readonly ConfigLayer[]): StateMapping | undefined {
-  const before = reader.problems.length;
-  const topic = reader.text(layers, "stateTopic", filterProblem);
-  const online = reader.text(layers, "onlinePayload") ?? "online";
-  const offline = reader.text(layers, "offlinePayload") ?? "offline";
-  if (topic === undefined || reader.problems.length > before) return undefined;
-  return { topic, online, offline };
-}
+const propertyKeys = [...sourceKeys, "sources", "offDelay", ...setKeys];
+const protocolKeys = ["topic", "expireAfter", ...stateKeys];

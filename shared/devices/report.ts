@@ -1,7 +1,18 @@
 import { topicMatches } from "#shared/mqtt";
-import { plain, readPath } from "./expression.ts";
-import type { DeviceMapping, PropertyMapping, StateMapping } from "./mapping.ts";
-import { fitsType, longestTwinValue } from "./twin-type.ts";
+import { plain, readPath, truthy, type Message } from "#shared/devices/expressions";
+import {
+  digitsOf,
+  documentOf,
+  excerpt,
+  numberText,
+  readBinary,
+  scalarOf,
+  type RejectedValue,
+} from "#shared/devices/payloads";
+import type { DeviceMapping, PropertyMapping } from "./mapping.ts";
+import type { SourceMapping } from "./source-mapping.ts";
+import { reportState, type StateMemory } from "./state-mapping.ts";
+import { fitsType } from "./twin-type.ts";
 
 /** Values read from one message of a plain device. */
 export interface DeviceReport {
@@ -11,127 +22,142 @@ export interface DeviceReport {
   readonly rejected: readonly RejectedValue[];
 }
 
-/** A value that does not match the property it was sent for. */
-export interface RejectedValue {
-  /** Name of the property, or "the state". */
-  readonly name: string;
-  /** What is wrong, with the first characters of the value. */
-  readonly problem: string;
-}
+/**
+ * Characters of a value that a plain device reports, for which KubeEdge has no limit: long enough for the lists and
+ * documents that devices send, and small beside the megabyte that a Device may have.
+ */
+const longestReportedValue = 16_384;
 
-/** Reads a message of a plain device: the values of all properties whose filter matches `topic`, and the state. */
-export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8Array): DeviceReport {
-  const text = Buffer.from(payload).toString("utf8");
-  const document = lazy(() => parseScalar(text));
-  const values: { name: string; value: string; type: string }[] = [];
-  const rejected: RejectedValue[] = [];
-  for (const property of mapping.properties) {
-    if (property.topic === undefined || !topicMatches(property.topic, topic)) continue;
-    const value = tryRead(property, text, document);
-    // An empty payload clears a retained message: it is no value.
-    if (value === undefined || (value === "" && property.type !== "string")) continue;
-    const fits =
-      typeof value === "string" &&
-      value.length <= longestTwinValue &&
-      fitsType(value, property.type) === true;
-    if (fits) values.push({ name: property.name, value, type: property.type });
-    else rejected.push({ name: property.name, problem: problemOf(property.type, value, { topic, text }) });
-  }
-  const state = stateOf(mapping.state, topic, text);
-  return { values, state, rejected: [...rejected, ...rejectedState(mapping.state, { topic, text, state })] };
-}
-
-/** @param value null when the message has none that can be used */
-function problemOf(
-  type: string,
-  value: string | null,
-  { topic, text }: { readonly topic: string; readonly text: string },
-): string {
-  if (value === null) return `no usable value in ${excerpt(text)} on ${topic}`;
-  return value.length > longestTwinValue
-    ? `${excerpt(value)} is longer than ${longestTwinValue} characters`
-    : `${excerpt(value)} is not of type ${type}`;
-}
-
-function rejectedState(
-  mapping: StateMapping | undefined,
-  {
-    topic,
-    text,
-    state,
-  }: { readonly topic: string; readonly text: string; readonly state: string | undefined },
-): RejectedValue[] {
-  // An empty payload clears a retained message.
-  if (!mapping || state !== undefined || text === "" || !topicMatches(mapping.topic, topic)) return [];
-  const { online, offline } = mapping;
-  const problem = `${excerpt(text)} on ${topic} is neither ${excerpt(online)} nor ${excerpt(offline)}`;
-  return [{ name: "the state", problem }];
-}
-
-function excerpt(text: string): string {
-  return JSON.stringify(text.slice(0, 100));
+interface Received extends Message {
+  readonly payload: Uint8Array;
+  readonly text: string;
 }
 
 /**
- * @returns null when the message has no usable value, as with JSON nested too deep; undefined when it has none at all
+ * Reads a message of a plain device: the values of all properties whose filter matches `topic`, and the state.
+ * @param memory what the topics of the state said before; changed
  */
-function tryRead(
-  property: PropertyMapping,
-  text: string,
-  document: () => unknown,
-): string | null | undefined {
+export function readReport(
+  mapping: DeviceMapping,
+  topic: string,
+  payload: Uint8Array,
+  memory: StateMemory = new Map(),
+): DeviceReport {
+  const text = Buffer.from(payload).toString("utf8");
+  const message: Received = { topic, payload, text, document: lazy(() => documentOf(text)) };
+  const values: { name: string; value: string; type: string }[] = [];
+  const rejected: RejectedValue[] = [];
+  for (const property of mapping.properties) {
+    const { name, type } = property;
+    const read = readProperty(property, message);
+    if (read === undefined) continue;
+    if (read.kind === "value") values.push({ name, value: read.value, type });
+    else rejected.push({ name, problem: read.problem });
+  }
+  const { state, rejected: ofState } = reportState(mapping.state, topic, text, memory);
+  return { values, state, rejected: [...rejected, ...ofState] };
+}
+
+type Read = { readonly kind: "value"; readonly value: string } | Problem;
+
+interface Problem {
+  readonly kind: "problem";
+  readonly problem: string;
+}
+
+/** The value of the first source that has one. */
+function readProperty({ type, sources }: PropertyMapping, message: Received): Read | undefined {
+  let problem: Problem | undefined;
+  for (const source of sources) {
+    if (!topicMatches(source.topic, message.topic)) continue;
+    const read = tryRead(source, type, message);
+    if (read?.kind === "value") return read;
+    problem ??= read;
+  }
+  return problem;
+}
+
+/** @returns undefined when the message does not have the value */
+function tryRead(source: SourceMapping, type: string, message: Received): Read | undefined {
   try {
-    return readValue(property, text, document);
+    if (source.when && !truthy(source.when(scalarOf(message.text, message.document), message)))
+      return undefined;
+    const found = readPart(source, message);
+    if (found.kind === "problem") return found;
+    if (found.value === undefined || found.value === null) return undefined;
+    const value = source.expression ? source.expression(found.value, message) : found.value;
+    return judge(valueOf(value, source, type), type, message);
   } catch (error) {
-    if (error instanceof RangeError) return null;
+    // A document nested too deep.
+    if (error instanceof RangeError) return unusable(message);
     throw error;
   }
 }
 
-function readValue(
-  property: PropertyMapping,
-  text: string,
-  document: () => unknown,
-): string | null | undefined {
-  const part = property.path === undefined ? scalar(text) : digitsOf(readPath(document(), property.path));
-  if (part === undefined || part === null) return undefined;
-  const value = property.expression ? property.expression(part) : part;
-  if (typeof value === "number" && !Number.isFinite(value)) return null;
-  if (typeof value === "number" && isRounded(value) && property.type !== "float") return null;
-  return property.type === "boolean" ? booleanText(value) : plain(value);
-}
-
-function scalar(text: string): unknown {
-  const value = digitsOf(parseScalar(text));
-  return typeof value === "object" ? text : value;
-}
-
-/** JSON or plain text. Integers beyond 2^53 keep their digits: counters and serial numbers have 64 bits. */
-function parseScalar(text: string): unknown {
-  try {
-    return JSON.parse(text, manyDigits.test(text) ? keepDigits : undefined) as unknown;
-  } catch {
-    return text;
+/** @returns no value: the message does not have this part */
+function readPart(
+  { template, binary, isBytes, path }: SourceMapping,
+  message: Received,
+): Problem | { readonly kind: "part"; readonly value: unknown } {
+  const { payload, text, document } = message;
+  if (binary) {
+    const value = readBinary(payload, binary);
+    if (value !== undefined || payload.length === 0) return { kind: "part", value };
+    return { kind: "problem", problem: `${payload.length} bytes on ${message.topic} are too few` };
   }
+  if (template) {
+    const rendered = template.render({ value: text });
+    if (rendered.kind === "problem")
+      return {
+        kind: "problem",
+        problem: `the template ${rendered.problem}, of ${excerpt(text)} on ${message.topic}`,
+      };
+    return { kind: "part", value: rendered.kind === "text" ? rendered.text : undefined };
+  }
+  if (isBytes) return { kind: "part", value: Buffer.from(payload).toString("base64") };
+  const value = path === undefined ? scalarOf(text, document) : digitsOf(readPath(document(), path));
+  return { kind: "part", value };
 }
 
-/** 2^53 has 16 digits; shorter numbers need no reviver. */
-const manyDigits = /\d{16}/;
-
-/** The types do not have these members of `JSON` yet, hence the cast. */
-const sourceTexts = JSON as unknown as {
-  rawJSON(text: string): object;
-  isRawJSON(value: unknown): value is { readonly rawJSON: string };
-};
-
-function keepDigits(_: string, value: unknown, context?: { readonly source?: string }): unknown {
-  const source = context?.source ?? "";
-  const large = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
-  return large ? sourceTexts.rawJSON(source) : value;
+/** The value as text; null when there is none that can be used. */
+function valueOf(value: unknown, { on, off, number }: SourceMapping, type: string): string | null {
+  if (typeof value === "number" && !Number.isFinite(value)) return null;
+  if (typeof value === "number" && isRounded(value) && type !== "float") return null;
+  const text = plain(value);
+  if (on !== undefined && off !== undefined) return switched(text, on, off);
+  if (type === "boolean") return booleanText(text);
+  if (type === "string" || typeof value !== "string") return text;
+  return numberText(text, number) ?? text;
 }
 
-function digitsOf(part: unknown): unknown {
-  return sourceTexts.isRawJSON(part) ? part.rawJSON : part;
+function switched(text: string, on: string, off: string): string {
+  if (isPayload(text, on)) return "true";
+  return isPayload(text, off) ? "false" : text;
+}
+
+/** Whether a text is this payload: Python writes True where JSON has true. */
+function isPayload(text: string, payload: string): boolean {
+  return (
+    text === payload || (/^(true|false)$/i.test(payload) && text.toLowerCase() === payload.toLowerCase())
+  );
+}
+
+function judge(value: string | null, type: string, message: Received): Read | undefined {
+  if (value === null) return unusable(message);
+  // An empty payload clears a retained message: it is no value.
+  if (value === "" && type !== "string") return undefined;
+  if (value.length > longestReportedValue)
+    return {
+      kind: "problem",
+      problem: `${excerpt(value)} is longer than ${longestReportedValue} characters`,
+    };
+  return fitsType(value, type) === true
+    ? { kind: "value", value }
+    : { kind: "problem", problem: `${excerpt(value)} is not of type ${type}` };
+}
+
+function unusable({ text, topic }: Received): Problem {
+  return { kind: "problem", problem: `no usable value in ${excerpt(text)} on ${topic}` };
 }
 
 /** Whether an integer may have lost digits in a calculation. */
@@ -140,16 +166,10 @@ function isRounded(value: number): boolean {
 }
 
 /** Devices send true, on, 1, "ON", …; twins have true and false. */
-function booleanText(value: unknown): string {
-  const word = plain(value).toLowerCase();
+function booleanText(text: string): string {
+  const word = text.toLowerCase();
   if (["true", "on", "1", "yes"].includes(word)) return "true";
   return ["false", "off", "0", "no"].includes(word) ? "false" : word;
-}
-
-function stateOf(state: StateMapping | undefined, topic: string, text: string): DeviceReport["state"] {
-  if (!state || !topicMatches(state.topic, topic)) return undefined;
-  if (text === state.online) return "online";
-  return text === state.offline ? "offline" : undefined;
 }
 
 function lazy<T>(make: () => T): () => T {

@@ -1,4 +1,11 @@
-import { commandsOf, type DeviceCommand, type DeviceMapping } from "#shared/devices";
+import {
+  commandProblems,
+  commandsOf,
+  type DeviceCommand,
+  type DeviceMapping,
+  type RejectedValue,
+  type StateMemory,
+} from "#shared/devices";
 import type { ListedProperties, Twin } from "#edge/device-twin/twins";
 
 /** An attribute that the cloud gave a device; KubeEdge's `dttype.MsgAttr`. */
@@ -25,6 +32,8 @@ export interface BoundDevice {
   readonly spellings: Set<string>;
   /** How it is read and commanded, if it is a plain MQTT device. */
   mapping: DeviceMapping | undefined;
+  /** What the topics of its state said last; undefined before the first message. */
+  said: StateMemory | undefined;
   /** Properties that its Device and model list; undefined before the node has the Device. */
   listed: ListedProperties | undefined;
   /** The last complete list: twins of properties that disappear from it are deleted, twins made by clients are not. */
@@ -46,6 +55,7 @@ export function newDevice(id: string, name: string, description: string): BoundD
     object: undefined,
     spellings: new Set(),
     mapping: undefined,
+    said: undefined,
     listed: undefined,
     lastListed: undefined,
     reminded: undefined,
@@ -60,4 +70,9 @@ export function topicNames({ id, spellings }: BoundDevice): readonly string[] {
 /** The commands for the expected values of a plain device. */
 export function commandsFor({ mapping, twins }: BoundDevice): DeviceCommand[] {
   return commandsOf(mapping, (name) => twins.get(name)?.expected?.value);
+}
+
+/** Expected values of a plain device that cannot be sent, and why. */
+export function unsendable({ mapping, twins }: BoundDevice): RejectedValue[] {
+  return commandProblems(mapping, (name) => twins.get(name)?.expected?.value);
 }

@@ -2,7 +2,13 @@ import type { Clock } from "#shared/clock";
 import { commandChanges, sanitizeDevice } from "#shared/devices";
 import type { Device, DeviceModel, KubeObject } from "#shared/kube";
 import type { DeviceName, ObjectChange } from "#shared/topics";
-import { commandsFor, newDevice, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
+import {
+  commandsFor,
+  newDevice,
+  unsendable,
+  type BoundDevice,
+  type DeviceRegistry,
+} from "#edge/device-twin/devices";
 import type { DeviceWarnings } from "#edge/device-twin/events";
 import type { Members } from "#edge/device-twin/membership";
 import type { DeviceMessage, GroupCommit } from "#edge/device-twin/outbox";
@@ -22,7 +28,7 @@ export interface DeviceObjectsParts {
   readonly mapper: PropertyMapper;
   /** Desired values that were set on this node, which are in effect in place of those of the cloud. */
   readonly local: LocalValues;
-  readonly warnings: Pick<DeviceWarnings, "modelChanged">;
+  readonly warnings: Pick<DeviceWarnings, "modelChanged" | "valuesRejected">;
   readonly clock: Pick<Clock, "nowMs">;
 }
 
@@ -124,6 +130,8 @@ export class DeviceObjects {
     const nowMs = clock.nowMs();
     const changes = desiredChanges(device, object, nowMs);
     for (const { name: property, after } of changes) commit.setTwin(device, property, after);
+    const lost = unsendable(device);
+    if (lost.length > 0) this.#parts.warnings.valuesRejected(device.object, lost);
     // The cloud shows which desired values the node has observed.
     const observed = changes.map(({ name: property, after }) => [property, toCloudAsWanted(after)] as const);
     if (observed.length > 0) commit.reportTwins(device, nowMs, observed);

@@ -1,4 +1,4 @@
-import { readMapping, type MappingProblem } from "#shared/devices";
+import { readMapping, type DeviceMapping, type MappingProblem } from "#shared/devices";
 import { validateDevice, type Device } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { BoundDevice } from "#edge/device-twin/devices";
@@ -27,14 +27,17 @@ export class PropertyMapper {
   /** Undone when the commit fails, for which the caller waits. */
   map(device: BoundDevice, object: Device): void {
     const { commit, models, plain } = this.#parts;
-    const { mapping: mappingBefore, listed: listedBefore, lastListed } = device;
+    const { mapping: mappingBefore, said, listed: listedBefore, lastListed } = device;
     const model = models.of(object);
     const { mapping, problems } = readMapping(object, model);
     this.#report(device, object, problems);
     plain.watch(device, mapping);
     commit.onRollback(() =>
-      Object.assign(device, { mapping: mappingBefore, listed: listedBefore, lastListed }),
+      Object.assign(device, { mapping: mappingBefore, said, listed: listedBefore, lastListed }),
     );
+    const topicsOf = (one: DeviceMapping | undefined): string =>
+      one?.state?.sources.map(({ topic }) => topic).join("\n") ?? "";
+    if (topicsOf(mapping) !== topicsOf(mappingBefore)) device.said = undefined;
     device.mapping = mapping;
     device.listed = {
       deviceProperties: object.spec?.properties ?? [],

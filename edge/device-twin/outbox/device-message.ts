@@ -2,6 +2,8 @@
 export interface DeviceMessage {
   readonly topic: string;
   readonly payload: string;
+  /** `payload` is base64, and its bytes are published. */
+  readonly isBytes?: boolean;
   readonly retain?: boolean;
 }
 

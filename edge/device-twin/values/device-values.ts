@@ -37,16 +37,39 @@ export class DeviceValues {
       const before = device.twins.get(name);
       return { name, before, after: applyReportedValue(before, value, type, nowMs) };
     });
+    const cameOnline = state === "online" && device.state !== "online";
     const stateMessages = state === undefined ? [] : writer.writeState(device, state);
     if (changes.length === 0 && stateMessages.length === 0) return undefined;
     writer.write(device, changes);
     const publish = [
       ...stateMessages,
       ...writer.messages(device, changes),
+      ...(cameOnline ? repeat(device, nowMs) : []),
       ...remind(device, changes, nowMs),
     ];
     return commit.reply({ publish });
   }
+
+  /** The state of a device that is silent for longer than it may be. @returns undefined when that is known */
+  expire(device: BoundDevice): Promise<void> | undefined {
+    const { commit, writer } = this.#parts;
+    if (device.state === "unknown") return undefined;
+    return commit.reply({ publish: writer.writeState(device, "unknown", device.lastOnline) });
+  }
+}
+
+/**
+ * Commands are not retained, so a device that was away has missed them: those that it can be seen to lack. What cannot be
+ * read back, such as a button, is not pressed again.
+ */
+function repeat(device: BoundDevice, nowMs: number): DeviceMessage[] {
+  const read = device.mapping?.properties.filter(({ sources }) => sources.length > 0).map(({ name }) => name);
+  return commandsFor(device).filter(({ property, retain }) => {
+    const twin = device.twins.get(property);
+    if (retain || !twin || !differs(twin) || read?.includes(property) !== true) return false;
+    device.reminded = (device.reminded ?? new Map<string, number>()).set(property, nowMs);
+    return true;
+  });
 }
 
 /** Commands for the desired values that the reported ones differ from: a plain device does not see the delta. */

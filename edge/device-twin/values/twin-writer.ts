@@ -65,11 +65,15 @@ export class TwinWriter {
     });
   }
 
-  /** Adds a state to the commit and to the reports to the cloud. @returns the messages to publish after the commit */
-  writeState(device: BoundDevice, state: string): DeviceMessage[] {
+  /**
+   * Adds a state to the commit and to the reports to the cloud.
+   * @param lastOnline by default now: the device has just reported its state
+   * @returns the messages to publish after the commit
+   */
+  writeState(device: BoundDevice, state: string, lastOnline?: string): DeviceMessage[] {
     const { commit, clock } = this.#parts;
     const nowMs = clock.nowMs();
-    commit.setState(device, state, localTime(nowMs));
+    commit.setState(device, state, lastOnline ?? localTime(nowMs));
     const payload = reportState(commit, device, nowMs);
     return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
   }

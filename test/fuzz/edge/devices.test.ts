@@ -8,7 +8,7 @@ import {
 } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
 import { compareQuantities, formatQuantity, parseQuantity, quantityNumber } from "#shared/kube";
-import { isPath, parseExpression, readPath } from "#internal/shared/devices/expression.ts";
+import { isPath, parseExpression, readPath } from "#internal/shared/devices/expressions/expression.ts";
 import { fuzz, within } from "#internal/test/fuzz/fuzzing.ts";
 import { json, textOf } from "#internal/test/fuzz/json-values.ts";
 
@@ -188,7 +188,8 @@ fuzz("device reports", () =>
       if (!mapping) return;
       const report = within(1000, () => readReport(mapping, topic, Buffer.from(payload)));
       for (const { value } of report.values)
-        if (typeof value !== "string" || value.length > 512) throw new Error(`took ${JSON.stringify(value)}`);
+        if (typeof value !== "string" || value.length > 16_384)
+          throw new Error(`took ${JSON.stringify(value)}`);
     },
   ),
 );

@@ -28,7 +28,7 @@ function plug(properties: readonly Property[], uid = "1"): object {
 const relay = (desired?: string, config: object = {}): Property => ({
   name: "relay",
   ...(desired === undefined ? {} : { desired }),
-  config: { topic: "stat/POWER", setTopic: "cmnd/POWER", ...config },
+  config: { topic: "stat/POWER", setTopic: "cmnd/POWER", setRetain: true, ...config },
 });
 
 /** Commands since the last call: `topic payload`, those that brokers keep with an `r`. */
@@ -69,7 +69,7 @@ test("a command that shares its topic stays when the other one is cleared", asyn
   await using node = await startHarness(dir.path);
   const two = (first: string | undefined): Property[] => [
     relay(first),
-    { name: "level", desired: "7", config: { setTopic: "cmnd/POWER" } },
+    { name: "level", desired: "7", config: { setTopic: "cmnd/POWER", setRetain: true } },
   ];
   await node.addDevice(plug(two("on")));
   expect(commands(node)).toEqual(["cmnd/POWER on r", "cmnd/POWER 7 r"]);

@@ -1,11 +1,19 @@
 import { TokenStream } from "./token-stream.ts";
 
+/** The message that a value is in. */
+export interface Message {
+  readonly topic: string;
+  /** The JSON document of the payload; the payload as text when it is none. */
+  readonly document: () => unknown;
+}
+
 /**
  * A small arithmetic language that computes a property from a payload: numbers, texts in single or double quotes,
- * `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and `round(x, digits) min(a, b) max(a, b)
- * number(x) text(x) lower(x) upper(x)`. No loops, no access to anything else.
+ * `value`, the whole payload as `value_json`, `topic`, parts of them (`value_json.list[0].name`), `+ - * / %`,
+ * comparisons, `&& || !`, `a ? b : c`, parentheses and `round(x, digits) min(a, b) max(a, b) number(x) text(x) lower(x)
+ * upper(x) exists(x)`. No loops, no access to anything else.
  */
-export type Expression = (value: unknown) => unknown;
+export type Expression = (value: unknown, message?: Message) => unknown;
 
 /**
  * Parses at most 500 characters: an expression is one line of a Device, and parsing happens with every change of it.
@@ -22,7 +30,7 @@ export function parseExpression(text: string): Expression {
 }
 
 const pattern =
-  /\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|("[^"]*"|'[^']*')|([A-Za-z_]\w*)|(===|!==|==|!=|<=|>=|&&|\|\||[-+*/%()<>!?:,]))/y;
+  /\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|("[^"]*"|'[^']*')|([A-Za-z_]\w*)|(===|!==|==|!=|<=|>=|&&|\|\||[-+*/%()<>!?:,.[\]]))/y;
 
 type Binary = (a: unknown, b: unknown) => unknown;
 
@@ -60,6 +68,7 @@ const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknow
   text: (x) => plain(x),
   lower: (x) => plain(x).toLowerCase(),
   upper: (x) => plain(x).toUpperCase(),
+  exists: (x) => x !== undefined && x !== null,
 };
 
 class ExpressionParser {
@@ -80,7 +89,7 @@ class ExpressionParser {
     const yes = this.ternary();
     this.#expect(":");
     const no = this.ternary();
-    return (value) => (truthy(test(value)) ? yes(value) : no(value));
+    return (value, message) => (truthy(test(value, message)) ? yes(value, message) : no(value, message));
   }
 
   end(): void {
@@ -96,20 +105,42 @@ class ExpressionParser {
       const operator = operators.find(([sign]) => this.#take(sign));
       if (!operator) return left;
       const [a, b, apply] = [left, this.#binary(level + 1), operator[1]];
-      left = (value) => apply(a(value), b(value));
+      left = (value, message) => apply(a(value, message), b(value, message));
     }
   }
 
   #unary(): Expression {
     if (this.#take("-")) {
       const inner = this.#unary();
-      return (value) => -toNumber(inner(value));
+      return (value, message) => -toNumber(inner(value, message));
     }
     if (this.#take("!")) {
       const inner = this.#unary();
-      return (value) => !truthy(inner(value));
+      return (value, message) => !truthy(inner(value, message));
     }
-    return this.#primary();
+    return this.#part(this.#primary());
+  }
+
+  /** `.name` and `[…]` after a value. */
+  #part(of: Expression): Expression {
+    let part = of;
+    for (;;) {
+      const [from, key] = [part, this.#key()];
+      if (!key) return part;
+      part = (value, message) => memberOf(from(value, message), key(value, message));
+    }
+  }
+
+  #key(): Expression | undefined {
+    if (this.#take(".")) {
+      const token = this.#tokens.next();
+      if (token.kind !== "name") throw unexpected(token.text);
+      return constant(token.text);
+    }
+    if (!this.#take("[")) return undefined;
+    const key = this.ternary();
+    this.#expect("]");
+    return key;
   }
 
   #primary(): Expression {
@@ -125,6 +156,8 @@ class ExpressionParser {
 
   #name(name: string): Expression {
     if (name === "value") return (value) => value;
+    if (name === "value_json") return (_, message) => message?.document();
+    if (name === "topic") return (_, message) => message?.topic;
     if (name === "true" || name === "false") return constant(name === "true");
     const call = Object.hasOwn(functions, name) ? functions[name] : undefined;
     if (!call) throw new SyntaxError(`expression: unknown name "${name}"`);
@@ -134,7 +167,7 @@ class ExpressionParser {
       if (args.length > 0) this.#expect(",");
       args.push(this.ternary());
     }
-    return (value) => call(...args.map((arg) => arg(value)));
+    return (value, message) => call(...args.map((arg) => arg(value, message)));
   }
 
   #take(sign: string): boolean {
@@ -171,6 +204,13 @@ export function readPath(document: unknown, path: string): unknown {
   return part;
 }
 
+/** A negative index counts from the end of a list, as in the templates. */
+function memberOf(of: unknown, key: unknown): unknown {
+  if (Array.isArray(of)) return of.at(Number.isInteger(Number(key)) ? Number(key) : of.length) as unknown;
+  const name = plain(key);
+  return isIndexed(of) && Object.hasOwn(of, name) ? of[name] : undefined;
+}
+
 /** Objects and lists: the index of a list is a key like others. */
 function isIndexed(part: unknown): part is Readonly<Record<string, unknown>> {
   return typeof part === "object" && part !== null;
@@ -199,7 +239,8 @@ function toNumber(value: unknown): number {
   return typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
 }
 
-function truthy(value: unknown): boolean {
+/** Whether a value counts as true in a condition. */
+export function truthy(value: unknown): boolean {
   return (
     value !== false && value !== 0 && value !== "" && value !== "false" && value !== "0" && value != null
   );
