@@ -60,7 +60,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const limitedLog = new RateLimitedLog(log, clock);
   const emit = (event: Event): Promise<void> => port.emit("event.recorded", { event });
   const recorder = new DeviceEventRecorder({ node: config.node, clock, emit });
-  const warnings = new DeviceWarnings(recorder, clock);
+  const warnings = stack.use(new DeviceWarnings(recorder, clock));
   const losses = stack.use(makeLossEvents(recorder, parts));
   const announcements = stack.use(new AnnouncementEvents(recorder, clock));
   const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => losses.add(loss)));

@@ -47,7 +47,7 @@ export function commandProblems(
     if (!made || made.kind === "text") return [];
     const why = made.kind === "none" ? "makes no payload of it" : made.problem;
     return [
-      { name, problem: `desired value ${JSON.stringify(value.slice(0, 100))} not sent: setTemplate ${why}` },
+      { name, problem: `desired value ${JSON.stringify(value.slice(0, 100))} not sent: the command ${why}` },
     ];
   });
 }
@@ -76,7 +76,10 @@ export function commandChanges(
 }
 
 function payloadOf(set: SetMapping, name: string, value: string): Rendered {
-  const switched = value === "true" ? set.on : value === "false" ? set.off : undefined;
+  if (set.payloads && !set.payloads.has(value))
+    return { kind: "problem", problem: `knows ${[...set.payloads.keys()].join(", ")} only` };
+  const switched =
+    set.payloads?.get(value) ?? (value === "true" ? set.on : value === "false" ? set.off : undefined);
   if (set.template) {
     const rendered = set.template.render({ name, value: switched ?? typed(value, set.type) });
     // A template that makes nothing of a value does not know it.

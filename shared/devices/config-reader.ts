@@ -80,6 +80,17 @@ export class ConfigReader {
     return this.#reject(found, 'must be a time up to 20 days, such as "90s", "15m", "2h" or "1d"');
   }
 
+  /** An object whose values are texts, numbers or truth values. */
+  texts(layers: readonly ConfigLayer[], name: string): ReadonlyMap<string, string> | undefined {
+    const found = find(layers, name);
+    if (!found || found.value === "") return undefined;
+    const entries = isRecord(found.value) ? Object.entries(found.value) : [];
+    const isText = entries.every(([, value]) => ["string", "number", "boolean"].includes(typeof value));
+    if (entries.length === 0 || entries.length > 100 || !isText)
+      return this.#reject(found, "must be an object of up to 100 texts");
+    return new Map(entries.map(([key, value]) => [key, String(value)]));
+  }
+
   /** A list of objects, each as a layer of its own; undefined when there is none. */
   entries(layers: readonly ConfigLayer[], name: string, most: number): ConfigLayer[] | undefined {
     const layer = layers.find(({ config }) => Object.hasOwn(config, name));

@@ -4,6 +4,7 @@ export type { DeviceMapping, PropertyMapping } from "./mapping.ts";
 export { commandChanges, commandProblems, commandsOf, type DeviceCommand } from "./commands.ts";
 export { readReport, type DeviceReport } from "./report.ts";
 export type { RejectedValue } from "#shared/devices/payloads";
+export { commandNames } from "./set-mapping.ts";
 export { sanitizeDevice } from "./sanitize.ts";
 export type { StateMemory } from "./state-mapping.ts";
 export { plain, parseExpression, truthy, type Expression } from "#shared/devices/expressions";

@@ -17,10 +17,12 @@ import { twinTypeOf } from "./twin-type.ts";
  * - `binary`, `offset`, `byteOrder`, `wordOrder`, `length`, `bit`: a field of a binary payload; see `BinaryField`
  * - `unit`, `decimalSeparator`: how numbers are written in texts; see `NumberFormat`
  * - `onPayload`, `offPayload`: what means true and false
+ * - `payloads`: an object of values by payload; other payloads are rejected
  * - `sources`: a list of objects with the fields above, for a property that arrives in several ways
  * - `offDelay`: after this time without a value, true becomes false
  * - `setTopic`, `setPayload`, `setRetain`: how a desired value is published; `{{value}}` stands for it
  * - `setOn`, `setOff`: the payloads published for the desired values true and false
+ * - `setPayloads`: an object of payloads by desired value; other values are not sent
  * - `setTemplate`: makes the payload in place of `setPayload`
  *
  * `protocol.configData` may also have `stateTopic`, `stateTemplate`, `onlinePayload` and `offlinePayload`, or

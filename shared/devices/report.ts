@@ -80,18 +80,29 @@ function readProperty({ type, sources }: PropertyMapping, message: Received): Re
 /** @returns undefined when the message does not have the value */
 function tryRead(source: SourceMapping, type: string, message: Received): Read | undefined {
   try {
-    if (source.when && !truthy(source.when(scalarOf(message.text, message.document), message)))
-      return undefined;
+    const { when } = source;
+    if (when && !truthy(when(scalarOf(message.text, message.document), message))) return undefined;
     const found = readPart(source, message);
     if (found.kind === "problem") return found;
     if (found.value === undefined || found.value === null) return undefined;
     const value = source.expression ? source.expression(found.value, message) : found.value;
-    return judge(valueOf(value, source, type), type, message);
+    return readText(valueOf(value, source, type), source, { type, message });
   } catch (error) {
     // A document nested too deep.
     if (error instanceof RangeError) return unusable(message);
     throw error;
   }
+}
+
+function readText(
+  text: string | null,
+  { payloads }: SourceMapping,
+  { type, message }: { readonly type: string; readonly message: Received },
+): Read | undefined {
+  if (!payloads || text === null || text === "") return judge(text, type, message);
+  const meant = payloads.get(text);
+  if (meant !== undefined) return judge(meant, type, message);
+  return { kind: "problem", problem: `${excerpt(text)} on ${message.topic} is no known payload` };
 }
 
 /** @returns no value: the message does not have this part */

@@ -19,6 +19,8 @@ export interface SourceMapping {
   /** What means true and false; undefined: the usual words. */
   readonly on: string | undefined;
   readonly off: string | undefined;
+  /** Values by payload; undefined: any payload is a value. */
+  readonly payloads: ReadonlyMap<string, string> | undefined;
   readonly number: NumberFormat;
 }
 
@@ -39,6 +41,7 @@ export const sourceKeys = [
   "decimalSeparator",
   "onPayload",
   "offPayload",
+  "payloads",
 ];
 
 /** Ways in which one property may arrive. */
@@ -81,6 +84,7 @@ function readSource(
   const ownTopic = reader.text(layers, "topic", filterProblem);
   const separator = reader.text(layers, "decimalSeparator", oneOf([".", ","]));
   const [on, off] = [reader.text(layers, "onPayload"), reader.text(layers, "offPayload")];
+  const payloads = reader.texts(layers, "payloads");
   const ownUnit = reader.text(layers, "unit");
   if (reader.problems.length > before) return undefined;
   // The topic of the device carries several values: without one of these none of them is meant.
@@ -97,6 +101,7 @@ function readSource(
     expression,
     on,
     off,
+    payloads,
     number: { unit: ownUnit ?? unit, decimalSeparator: separator === "," ? "," : "." },
   };
 }

@@ -73,6 +73,6 @@ function render(
     throw error;
   }
   const text = output.text.trim();
-  // As Home Assistant: None is no value, and neither is a gap.
-  return text === "None" || (text === "" && output.hasGap) ? { kind: "none" } : { kind: "text", text };
+  // As Home Assistant: None is no value. A text with a gap could be a wrong one.
+  return text === "None" || output.hasGap ? { kind: "none" } : { kind: "text", text };
 }

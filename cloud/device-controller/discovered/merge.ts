@@ -16,7 +16,32 @@ const apiVersion = "devices.kubeedge.io/v1beta1";
 /** On both objects: the node that found the device; objects without it belong to a user. */
 export const discoveredOnAnnotation = "devices.kubeedge.io/discovered-on";
 /** Keys of `configData` and fields of a model's property that an announcement sets, and removes by leaving them out. */
-const announcedKeys = new Set(["topic", "path", "expression", "setTopic", "setPayload", "setOn", "setOff"]);
+const announcedKeys = new Set([
+  "topic",
+  "path",
+  "expression",
+  "template",
+  "payloads",
+  "onPayload",
+  "offPayload",
+  "offDelay",
+  "setTopic",
+  "setPayload",
+  "setPayloads",
+  "setTemplate",
+  "setOn",
+  "setOff",
+]);
+/** Keys of the protocol's `configData`, likewise. */
+const announcedStateKeys = new Set([
+  "stateTopic",
+  "stateTemplate",
+  "onlinePayload",
+  "offlinePayload",
+  "availability",
+  "availabilityMode",
+  "expireAfter",
+]);
 const announcedFields = new Set(["description", "type", "accessMode", "minimum", "maximum", "unit"]);
 
 /** Both objects as they should be. */
@@ -91,7 +116,9 @@ function shell(
 
 function deviceSpec({ name, node, properties, protocol }: Found, before: Device["spec"]): DeviceSpec {
   const spec = before ?? { deviceModelRef: { name }, nodeName: node };
-  const configData = { ...spec.protocol?.configData, ...protocol };
+  const old = spec.protocol?.configData ?? {};
+  const isAnnounced = Object.keys(protocol).length > 0;
+  const configData = { ...(isAnnounced ? without(old, announcedStateKeys) : old), ...protocol };
   return {
     ...spec,
     properties: mergeByName(spec.properties ?? [], properties, mergeProperty),

@@ -3,7 +3,7 @@ import type { MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
 import type { AnnouncementEvents } from "#edge/device-twin/events";
 import type { GroupCommit } from "#edge/device-twin/outbox";
-import { readAnnouncement } from "./announcement.ts";
+import { readAnnouncement, type Announcement } from "./announcement.ts";
 import { offeredObjects, type DiscoveredProperty } from "./offered-objects.ts";
 
 export interface DiscoveryParts {
@@ -18,6 +18,11 @@ export interface DiscoveryParts {
 /** Devices and properties of a device: clients that publish announcements must not fill the outbox or the cloud. */
 const mostDiscovered = 1000;
 const mostPropertiesFound = 100;
+/** Characters of all descriptions, which are kept: those of a thousand properties with long templates. */
+const mostCharacters = 8_000_000;
+
+type Found = Extract<Announcement, { kind: "properties" }>;
+type Properties = Map<string, DiscoveredProperty>;
 
 /**
  * Collects the announcements of Home Assistant's MQTT discovery by device, and offers a Device and a DeviceModel to the
@@ -28,9 +33,12 @@ export class HomeAssistantDiscovery {
   readonly filters: readonly string[];
   readonly #parts: DiscoveryParts;
   /** By device and property name. */
-  readonly #found = new Map<string, Map<string, DiscoveredProperty>>();
-  /** The property announced on each topic, which an empty payload there withdraws. */
-  readonly #byTopic = new Map<string, DiscoveredProperty>();
+  readonly #found = new Map<string, Properties>();
+  /** The properties announced on each topic, which an empty payload there withdraws. */
+  readonly #byTopic = new Map<string, readonly DiscoveredProperty[]>();
+  /** Hash of the last payload by topic: devices repeat their announcements with every start of anything. */
+  readonly #last = new Map<string, bigint | number>();
+  #characters = 0;
 
   constructor(parts: DiscoveryParts) {
     this.#parts = parts;
@@ -40,44 +48,90 @@ export class HomeAssistantDiscovery {
   /** @returns undefined for other topics and when nothing new is offered; otherwise settles with the commit */
   receive({ topic, payload }: MqttMessage): Promise<void> | undefined {
     const { prefix } = this.#parts;
-    const announcement = prefix ? readAnnouncement(prefix, topic, payload) : undefined;
+    if (!prefix || !topic.startsWith(`${prefix}/`) || this.#isRepeated(topic, payload)) return undefined;
+    const announcement = readAnnouncement(prefix, topic, payload);
     if (!announcement) return undefined;
-    if (announcement.kind === "property") return this.#add(topic, announcement.found, announcement.problem);
+    if (announcement.kind === "properties") return this.#add(topic, announcement);
     const before = this.#forget(topic);
-    if (announcement.kind === "unusable") this.#report(topic, announcement.problem);
-    else this.#parts.announcements.add(topic, undefined);
-    if (before && announcement.kind === "withdrawn")
-      this.#parts.log.info("announcement withdrawn, the Device keeps the property", {
+    this.#report(topic, announcement.kind === "unusable" ? announcement.problem : undefined);
+    if (before.length > 0 && announcement.kind === "withdrawn")
+      this.#parts.log.info("announcement withdrawn, the Device keeps the properties", {
         topic,
-        device: before.device,
-        property: before.property.name,
+        device: before[0]?.device,
+        properties: before.map(({ property }) => property.name),
       });
     return undefined;
   }
 
-  #add(topic: string, one: DiscoveredProperty, problem: string | undefined): Promise<void> | undefined {
+  #isRepeated(topic: string, payload: Uint8Array): boolean {
+    const hash = Bun.hash(payload);
+    if (this.#last.get(topic) === hash && payload.length > 0) return true;
+    if (this.#last.size >= mostDiscovered * mostPropertiesFound) this.#last.clear();
+    if (payload.length === 0) this.#last.delete(topic);
+    else this.#last.set(topic, hash);
+    return false;
+  }
+
+  #add(topic: string, { device, found, problems }: Found): Promise<void> | undefined {
     const { commit, node } = this.#parts;
-    const known = this.#found.get(one.device) ?? new Map<string, DiscoveredProperty>();
+    const known = this.#found.get(device) ?? new Map<string, DiscoveredProperty>();
     if (known.size === 0 && this.#found.size >= mostDiscovered)
       return this.#report(topic, `more than ${mostDiscovered} devices`);
-    if (!known.has(one.property.name) && known.size >= mostPropertiesFound)
-      return this.#report(topic, `more than ${mostPropertiesFound} properties of one device`);
-    this.#report(topic, problem);
-    this.#byTopic.set(topic, one);
-    if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
-    const before = known.get(one.property.name);
-    this.#put(one, known, one);
-    commit.onRollback(() => this.#put(one, known, before));
-    const offer = offeredObjects([...known.values()], node);
-    commit.report((stamp) => encodeDiscovery(stamp, one.device, offer), `discovered/${one.device}`);
+    this.#dropGone(topic, found);
+    const [taken, left] = this.#takeable(known, found);
+    const changed = taken.filter(
+      (one) => JSON.stringify(known.get(one.property.name)) !== JSON.stringify(one),
+    );
+    this.#report(topic, [...problems, ...left].join("; ") || undefined);
+    this.#byTopic.set(topic, taken);
+    if (changed.length === 0) return undefined;
+    for (const one of changed) {
+      const last = known.get(one.property.name);
+      this.#put(one, one);
+      commit.onRollback(() => {
+        this.#put(one, last);
+        // It is announced again, and must not be taken for known then.
+        this.#last.delete(topic);
+      });
+    }
+    const offer = offeredObjects([...(this.#found.get(device)?.values() ?? [])], node);
+    commit.report((stamp) => encodeDiscovery(stamp, device, offer), `discovered/${device}`);
     return commit.settled();
   }
 
-  #put(
-    { device, property }: DiscoveredProperty,
-    known: Map<string, DiscoveredProperty>,
-    one: DiscoveredProperty | undefined,
-  ): void {
+  /** Properties that were announced on this topic, and are no longer. */
+  #dropGone(topic: string, found: readonly DiscoveredProperty[]): void {
+    const names = new Set(found.map(({ device, property }) => `${device} ${property.name}`));
+    const gone = this.#byTopic
+      .get(topic)
+      ?.filter(({ device, property }) => !names.has(`${device} ${property.name}`));
+    for (const one of gone ?? []) this.#put(one, undefined);
+  }
+
+  /** What of an announcement there is room for, and why there is none for the rest. */
+  #takeable(known: Properties, found: readonly DiscoveredProperty[]): [DiscoveredProperty[], string[]] {
+    const names = new Set(known.keys());
+    let characters = this.#characters;
+    const taken = found.filter((one) => {
+      const { name } = one.property;
+      if (!names.has(name) && names.size >= mostPropertiesFound) return false;
+      characters += sizeOf(one) - sizeOf(known.get(name));
+      if (characters > mostCharacters) return false;
+      names.add(name);
+      return true;
+    });
+    if (taken.length === found.length) return [taken, []];
+    const why =
+      characters > mostCharacters
+        ? `more than ${mostCharacters} characters in all announcements`
+        : `more than ${mostPropertiesFound} properties of one device`;
+    return [taken, [why]];
+  }
+
+  /** Sets the property that another one describes; undefined removes it. */
+  #put({ device, property }: DiscoveredProperty, one: DiscoveredProperty | undefined): void {
+    const known = this.#found.get(device) ?? new Map<string, DiscoveredProperty>();
+    this.#characters += sizeOf(one) - sizeOf(known.get(property.name));
     if (one) this.#found.set(device, known.set(property.name, one));
     else known.delete(property.name);
     if (known.size === 0) this.#found.delete(device);
@@ -89,13 +143,16 @@ export class HomeAssistantDiscovery {
     return undefined;
   }
 
-  #forget(topic: string): DiscoveredProperty | undefined {
-    const one = this.#byTopic.get(topic);
+  #forget(topic: string): readonly DiscoveredProperty[] {
+    const before = this.#byTopic.get(topic) ?? [];
     this.#byTopic.delete(topic);
-    const known = one && this.#found.get(one.device);
-    if (known) this.#put(one, known, undefined);
-    return one;
+    for (const one of before) this.#put(one, undefined);
+    return before;
   }
+}
+
+function sizeOf(one: DiscoveredProperty | undefined): number {
+  return one ? JSON.stringify(one).length : 0;
 }
 
 function discoveryFilters(prefix: string): string[] {

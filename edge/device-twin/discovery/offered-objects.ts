@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
+import type { StateConfig } from "./availability.ts";
 
 /** A property of a plain device that an announcement describes. */
 export interface DiscoveredProperty {
@@ -9,8 +10,10 @@ export interface DiscoveredProperty {
   readonly property: DeviceProperty;
   /** For the DeviceModel. */
   readonly described: ModelProperty;
-  /** `stateTopic`, `onlinePayload` and `offlinePayload` of the Device; empty when it announces none. */
-  readonly state: Readonly<Record<string, string>>;
+  /** `stateTopic` and the like of the Device; empty when it announces none. */
+  readonly state: StateConfig;
+  /** Seconds after which its value is expired; 0: never. */
+  readonly expiry: number;
 }
 
 /** The Device and DeviceModel of all properties found of a device. */
@@ -19,7 +22,10 @@ export function offeredObjects(
   node: string,
 ): { readonly device: Device; readonly model: DeviceModel } {
   const name = found[0]?.device ?? "";
-  const state = found.find((one) => one.state["stateTopic"] !== undefined)?.state ?? {};
+  const state = found.find((one) => Object.keys(one.state).length > 0)?.state ?? {};
+  // A device is silent when the slowest of its values is expired.
+  const expiry = Math.max(0, ...found.map((one) => one.expiry));
+  const configData = { ...state, ...(expiry > 0 ? { expireAfter: `${expiry}s` } : {}) };
   const metadata = {
     name,
     namespace: "default",
@@ -41,7 +47,7 @@ export function offeredObjects(
         deviceModelRef: { name },
         nodeName: node,
         properties: found.map(({ property }) => property),
-        protocol: { protocolName: "mqtt", configData: state },
+        protocol: { protocolName: "mqtt", configData },
       },
     },
   };

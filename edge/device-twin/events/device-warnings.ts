@@ -2,6 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { MappingProblem, RejectedValue } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject } from "#shared/kube";
 import type { DeviceEventRecorder } from "./event-recorder.ts";
+import { settleMs } from "./periods.ts";
 
 export interface DeviceObjectRef {
   readonly namespace: string;
@@ -21,9 +22,15 @@ const unusable = "UnusableConfigData";
 const deviceApi = "devices.kubeedge.io/v1beta1";
 
 /** Warnings on Devices and DeviceModels, each recorded once as long as its reason stays the same. */
-export class DeviceWarnings {
+export class DeviceWarnings implements Disposable {
   readonly #recorder: DeviceEventRecorder;
-  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #clock: Pick<Clock, "monotonicMs" | "after">;
+  /** Contradictions that may be gone with the next object that arrives. */
+  readonly #unsettled = new Map<
+    string,
+    { readonly device: KubeObject; readonly judge: () => readonly DeviceCause[] }
+  >();
+  #settling: Disposable | undefined;
   /** The last message of each object and reason. */
   readonly #recorded = new Map<string, string>();
   /** Names of the rejected values of each device. */
@@ -31,7 +38,7 @@ export class DeviceWarnings {
   #warned = 0;
   #warnedSinceMs = 0;
 
-  constructor(recorder: DeviceEventRecorder, clock: Pick<Clock, "monotonicMs">) {
+  constructor(recorder: DeviceEventRecorder, clock: Pick<Clock, "monotonicMs" | "after">) {
     this.#recorder = recorder;
     this.#clock = clock;
   }
@@ -63,10 +70,33 @@ export class DeviceWarnings {
     this.#warn("Device", device, { reason: "DesiredValueDropped", message });
   }
 
-  /** What of a Device contradicts its model, for which the embedded API refuses it; none: as with `deviceProblems`. */
-  contradictions(device: KubeObject, causes: readonly DeviceCause[]): void {
-    const texts = causes.map(({ field, message }) => `${field}: ${message}`);
-    this.#warnOfDevice(device, "ContradictsModel", texts.join("; "));
+  /**
+   * What of a Device contradicts its model, for which the embedded API refuses it; none: as with `deviceProblems`. A Device
+   * and its model arrive one after the other: only what still is a contradiction after a few seconds is one.
+   * @param judge is asked again then
+   */
+  contradictions(device: KubeObject, judge: () => readonly DeviceCause[]): void {
+    const key = objectKey(device);
+    if (judge().length === 0) {
+      this.#unsettled.delete(key);
+      this.#warnOfDevice(device, "ContradictsModel", "");
+      return;
+    }
+    this.#unsettled.set(key, { device, judge });
+    this.#settling ??= this.#clock.after(settleMs, () => this.#settle());
+  }
+
+  [Symbol.dispose](): void {
+    this.#settling?.[Symbol.dispose]();
+  }
+
+  #settle(): void {
+    this.#settling = undefined;
+    for (const { device, judge } of this.#unsettled.values()) {
+      const texts = judge().map(({ field, message }) => `${field}: ${message}`);
+      this.#warnOfDevice(device, "ContradictsModel", texts.join("; "));
+    }
+    this.#unsettled.clear();
   }
 
   /**

@@ -53,7 +53,7 @@ export class PropertyMapper {
     const model = models.of(object);
     if (problems.length > 0) log.warn("fields of a device cannot be used", { device: device.id, problems });
     warnings.deviceProblems(object, problems);
-    warnings.contradictions(object, validateDevice(object, model));
+    warnings.contradictions(object, () => validateDevice(object, models.of(object)));
     if (model) warnings.modelProblems(model, problems);
   }
 

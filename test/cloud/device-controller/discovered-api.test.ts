@@ -23,7 +23,7 @@ async function serveDevices(server: TestServer): Promise<void> {
 }
 
 function offer(...entities: readonly string[]): Pick<DiscoveredDevice, "device" | "model"> {
-  const found = entities.map((name) => {
+  const found = entities.flatMap((name) => {
     const body = {
       "~": "plug",
       stat_t: "~/s",
@@ -36,7 +36,7 @@ function offer(...entities: readonly string[]): Pick<DiscoveredDevice, "device" 
       topic,
       Buffer.from(JSON.stringify({ min: 0, max: 50, ...body })),
     );
-    if (announcement?.kind !== "property") throw new Error(JSON.stringify(announcement));
+    if (announcement?.kind !== "properties") throw new Error(JSON.stringify(announcement));
     return announcement.found;
   });
   return JSON.parse(JSON.stringify(offeredObjects(found, "edge-1"))) as Pick<

@@ -14,15 +14,17 @@ test("unusable announcements are recorded by one Event on the Node", async () =>
   const clock = new FakeClock();
   await using node = await discovering(dir.path, clock);
   await node.send(topic, { stat_t: "s", val_tpl: "{{ value | foo }}" });
-  await node.send("homeassistant/button/plug/b/config", { cmd_t: "press" });
+  await node.send("homeassistant/button/plug/b/config", { stat_t: "press" });
   await clock.advance(5000);
   expect(node.outbox()).toEqual([]);
   expect(node.events.map(({ reason, involvedObject }) => [reason, involvedObject?.kind])).toEqual([
     ["AnnouncementNotTaken", "Node"],
   ]);
   const message = node.events[0]?.message;
-  expect(message).toContain(`${topic}: value_template "{{ value | foo }}" cannot translate the filter "foo"`);
-  expect(message).toContain("homeassistant/button/plug/b/config: no state_topic");
+  expect(message).toContain(`${topic}: value_template "{{ value | foo }}" has the unknown filter "foo"`);
+  expect(message).toContain(
+    "homeassistant/button/plug/b/config: no topic of a button that can be read or written",
+  );
 });
 
 test("an announcement is offered again after it was withdrawn", async () => {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { readMapping, readReport, type DeviceMapping } from "#shared/devices";
+import { readMapping, readReport, type DeviceMapping, type StateMemory } from "#shared/devices";
 import { asText, recordOf } from "#shared/json";
 import type { Device, DeviceModel } from "#shared/kube";
 import { readAnnouncement, type Announcement } from "#internal/edge/device-twin/discovery/announcement.ts";
@@ -18,18 +18,20 @@ runScenarios(join(import.meta.dir, "scenarios"), discoveryCommands);
  */
 function discoveryCommands(): ScenarioCommands {
   let mapping: DeviceMapping | undefined;
+  let memory: StateMemory = new Map();
   return {
     announce: (block) => {
+      memory = new Map();
       const announcement = announcementOf(block);
-      if (announcement?.kind !== "property") return announcement;
-      const { device, model } = offeredObjects([announcement.found], "edge-1");
+      if (announcement?.kind !== "properties") return announcement;
+      const { device, model } = offeredObjects(announcement.found, "edge-1");
       ({ mapping } = readMapping(device, model));
-      return { ...shown(device, model), problem: announcement.problem };
+      return { ...shown(device, model), problem: announcement.problems[0] };
     },
     read: ({ input: [payload], options }) => {
       if (!mapping) throw new Error("nothing was announced");
       const topic = options.get("topic") ?? "plug/state";
-      const { values, state, rejected } = readReport(mapping, topic, Buffer.from(asText(payload)));
+      const { values, state, rejected } = readReport(mapping, topic, Buffer.from(asText(payload)), memory);
       return { value: values[0]?.value, state, rejected: rejected[0]?.problem };
     },
   };

@@ -1,29 +1,7 @@
 import { isRecord } from "#shared/json";
 import type { JsonBody } from "#shared/topics";
+import { longNames } from "./abbreviations.ts";
 
-/**
- * The abbreviations of Home Assistant's documentation ("Supported abbreviations in MQTT discovery messages") used here.
- */
-const longNames: ReadonlyMap<string, string> = new Map([
-  ["stat_t", "state_topic"],
-  ["cmd_t", "command_topic"],
-  ["cmd_tpl", "command_template"],
-  ["val_tpl", "value_template"],
-  ["stat_val_tpl", "state_value_template"],
-  ["uniq_id", "unique_id"],
-  ["unit_of_meas", "unit_of_measurement"],
-  ["dev", "device"],
-  ["ids", "identifiers"],
-  ["avty", "availability"],
-  ["avty_t", "availability_topic"],
-  ["avty_tpl", "availability_template"],
-  ["pl_avail", "payload_available"],
-  ["pl_not_avail", "payload_not_available"],
-  ["pl_on", "payload_on"],
-  ["pl_off", "payload_off"],
-  ["stat_on", "state_on"],
-  ["stat_off", "state_off"],
-]);
 /** The body with abbreviations expanded and `~` in topics replaced, also in the objects in it, but no deeper. */
 export function expandBody(body: JsonBody): JsonBody {
   const base = typeof body["~"] === "string" ? body["~"] : undefined;
@@ -37,7 +15,7 @@ export function expandBody(body: JsonBody): JsonBody {
 
 function expandNames(body: JsonBody, base: string | undefined): JsonBody {
   const entries = Object.entries(body).map(([name, value]): [string, unknown] => {
-    const long = name === "t" ? "topic" : (longNames.get(name) ?? name);
+    const long = longNames.get(name) ?? name;
     const isTopic = typeof value === "string" && (long === "topic" || long.endsWith("_topic"));
     return [long, isTopic && base !== undefined ? fillBase(value, base) : value];
   });
@@ -61,4 +39,17 @@ export function payloadIn(body: JsonBody, name: string, fallback: string): strin
 export function textIn(body: JsonBody, name: string): string | undefined {
   const value = body[name];
   return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** A number, which may be written as a text. */
+export function numberIn(body: JsonBody, name: string): number | undefined {
+  const value = body[name];
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof number === "number" && Number.isFinite(number) ? number : undefined;
+}
+
+/** The texts of a list; empty when there is none. */
+export function textsIn(body: JsonBody, name: string): readonly string[] {
+  const value = body[name];
+  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
 }

@@ -1,0 +1,1 @@
+export { expandBody, numberIn, payloadIn, textIn, textsIn } from "./announcement-body.ts";
