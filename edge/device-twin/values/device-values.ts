@@ -59,14 +59,14 @@ export class DeviceValues {
 }
 
 /**
- * Commands are not retained, so a device that was away has missed them: those that it can be seen to lack. What cannot be
- * read back, such as a button, is not pressed again.
+ * Commands are not retained, so a device that was away has missed them: those for values that it reported differently.
+ * What cannot be read back, such as a button, is not pressed again.
  */
 function repeat(device: BoundDevice, nowMs: number): DeviceMessage[] {
   const read = device.mapping?.properties.filter(({ sources }) => sources.length > 0).map(({ name }) => name);
   return commandsFor(device).filter(({ property, retain }) => {
     const twin = device.twins.get(property);
-    if (retain || !twin || !differs(twin) || read?.includes(property) !== true) return false;
+    if (retain || !twin?.actual || !differs(twin) || read?.includes(property) !== true) return false;
     device.reminded = (device.reminded ?? new Map<string, number>()).set(property, nowMs);
     return true;
   });
