@@ -1,5 +1,6 @@
 import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
+import { startDmi, type DmiParts } from "#edge/device-twin/dmi";
 import { startEdged, type Edged, type EdgedSettings } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { EdgeFigures } from "#edge/figures";
@@ -50,6 +51,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       { port: bus.port("devicetwin"), store, clock, log: log("devicetwin"), figures: served.answer },
     ),
   );
+  stack.use(await startMappers(config, { bus, store, show: twin.show, clock, log: log("dmi") }));
   if (twin.queryPort !== undefined) deps.reportPort("devices", twin.queryPort);
   const broker = stack.use(
     await startEventBus(
@@ -110,6 +112,15 @@ function openRuntime(
 ): Promise<ContainerRuntime> {
   const { runtimeEndpoint, logs } = edged;
   return openEngine(runtimeEndpoint, { owner: ownerOf(node, dataDir), node, dataDir, logs, ...deps });
+}
+
+/** The socket for mappers, where it is enabled. */
+async function startMappers(
+  { nodeName: node, deviceTwin: { dmiSocket: socket } }: EdgeConfig,
+  { bus, ...parts }: Omit<DmiParts, "port"> & { readonly bus: Bus<EdgeCatalog> },
+): Promise<AsyncDisposable> {
+  if (socket === undefined) return new AsyncDisposableStack();
+  return startDmi({ node, socket }, { port: bus.port("dmi"), ...parts });
 }
 
 interface ServicesParts extends Omit<ServiceBusParts, "reportPort">, Pick<ProcessDeps, "reportPort"> {

@@ -81,7 +81,7 @@ function writeEdgeConfig(edge: {
 mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${socket}", image-gc-high-threshold: 100 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 service-bus: { port: 0 }
 `,

@@ -22,7 +22,7 @@ async function smoke(): Promise<void> {
 mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${nobody}" }
 edged: { hostname-override: smoke, docker-address: "unix://${folder}/none.sock" }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 `,
   );

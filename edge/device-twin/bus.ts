@@ -6,7 +6,7 @@ import type { EdgeCatalog, MqttMessage, TwinDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
 import type { DeviceRegistry } from "#edge/device-twin/devices";
 import type { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
-import type { AttributeUpdates, Membership } from "#edge/device-twin/membership";
+import type { AttributeUpdates, Membership } from "#edge/device-twin/devices/membership";
 import type {
   DeviceObjects,
   LocalChanges,
@@ -24,7 +24,7 @@ export type DeviceTwinPort = Port<
   "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded" | "object.stored" | "devices.changed",
   "cloud.members" | "cloud.desired",
   "link.changed",
-  "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed" | "device.desire"
+  "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed" | "device.desire" | "mapper.report"
 >;
 
 export interface DeviceTwinParts {
@@ -59,7 +59,7 @@ const membersTimeoutMs = 10_000;
 /** Passes what comes over the bus to its receiver, until it is disposed. */
 export function serveBus(node: string, parts: DeviceTwinParts, receivers: Receivers): Disposable {
   const { port, store } = parts;
-  const { registry, objects, plain, discovery, changes, sync } = receivers;
+  const { registry, objects, plain, discovery, changes, sync, requests } = receivers;
   const stack = new DisposableStack();
   stack.use(port.answer("mqtt.received", (message) => receive(message, receivers)));
   stack.use(
@@ -85,6 +85,7 @@ export function serveBus(node: string, parts: DeviceTwinParts, receivers: Receiv
     }),
   );
   stack.use(port.answer("device.desire", (change) => changes.desire(change)));
+  stack.use(port.answer("mapper.report", (report) => requests.report(report)));
   stack.use(
     port.on("link.changed", ({ connected }) => {
       sync.linkChanged(connected);

@@ -1,17 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { TwinConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
+import { DeviceEventRecorder } from "#shared/events";
 import type { Device, Event } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import { RateLimitedLog } from "#shared/log";
 import type { HistoryLimits } from "#edge/store";
 import { DeviceRegistry } from "#edge/device-twin/devices";
-import {
-  AnnouncementEvents,
-  DeviceWarnings,
-  DeviceEventRecorder,
-  LossEvents,
-} from "#edge/device-twin/events";
+import { AnnouncementEvents, DeviceWarnings, LossEvents } from "#edge/device-twin/events";
 import { restoreObjects, withOwnStatus } from "#edge/device-twin/objects";
 import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { serveQueries, trimHistory } from "#edge/device-twin/query";

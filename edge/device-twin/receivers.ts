@@ -4,7 +4,7 @@ import type { RateLimitedLog } from "#shared/log";
 import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import type { AnnouncementEvents, DeviceWarnings } from "#edge/device-twin/events";
-import { AttributeUpdates, Members, Membership } from "#edge/device-twin/membership";
+import { AttributeUpdates, Members, Membership } from "#edge/device-twin/devices/membership";
 import {
   DeviceModels,
   DeviceObjects,

@@ -51,6 +51,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/jinja/**"], values: [...basics, "shared/jinja/*"] },
+  { folders: ["shared/dmi"], values: [...basics, "shared/grpc"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   {
     folders: ["shared/kubelet-api"],
@@ -126,7 +127,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   {
     folders: leavesOfEdge,
-    values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"],
+    values: [...basics, "shared/files", "shared/grpc", "shared/lifecycle", "shared/sqlite"],
   },
   { folders: ["edge/commands/**"], values: ["shared/**", ...leavesOfEdge] },
   {

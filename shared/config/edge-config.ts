@@ -89,6 +89,8 @@ export interface TwinConfig {
       }
     | undefined;
   readonly discoveryPrefix: string | undefined;
+  /** Where mappers register; undefined: disabled. */
+  readonly dmiSocket: string | undefined;
 }
 
 export interface ServiceBusConfig {
@@ -344,5 +346,6 @@ function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): TwinConfig {
             ...(tokenFile !== undefined && { tokenFile }),
           },
     discoveryPrefix: orNothing(twin["discovery-prefix"]),
+    dmiSocket: orNothing(twin["dmi-socket"]),
   };
 }

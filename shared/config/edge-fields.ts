@@ -187,6 +187,12 @@ export const edgeFields = {
       "File with the bearer token that requests to that server must carry. Empty: no authentication.",
       "",
     ),
+    "dmi-socket": textLike(
+      "Unix socket where mappers of KubeEdge register (DMI v1alpha1 and v1beta1), for root alone. Empty: disabled.",
+      "/etc/kubeedge/dmi.sock",
+      "the path of a socket of at most 80 bytes, such as /etc/kubeedge/dmi.sock",
+      /^(\/(?!.*\/$)[^\0]{1,79})?$/,
+    ),
     "discovery-prefix": textLike(
       "Topic prefix of Home Assistant discovery, e.g. homeassistant. Discovered devices are offered to the cloud. Empty: disabled.",
       "",

@@ -100,6 +100,7 @@ const edgeRows: readonly Row[] = [
   ["modules.eventBus.mqttUsername", "mqtt.username"],
   ["modules.eventBus.mqttPassword", "mqtt.password"],
   ["modules.eventBus.mqttMode", "mqtt.mode"],
+  ["modules.deviceTwin.dmiSockPath", "devicetwin.dmi-socket", toDmiSocket],
   ["modules.edgeStream.enable", "edgestream.enabled"],
   ["modules.edgeStream.server", "edgestream.server"],
   ["modules.serviceBus.port", "service-bus.port"],
@@ -179,6 +180,14 @@ function put(output: Record<string, unknown>, path: string, value: unknown): voi
     parent = parent[key] as Record<string, unknown>;
   }
   parent[last] = value;
+}
+
+/** A folder, or (before KubeEdge 1.21) the socket in it, which has always the same name. */
+function toDmiSocket(value: unknown): unknown {
+  if (typeof value !== "string" || value === "") return "/etc/kubeedge/dmi.sock";
+  return value.endsWith(".sock")
+    ? value.replace(/[^/]*$/, "dmi.sock")
+    : `${value.replace(/\/+$/, "")}/dmi.sock`;
 }
 
 /** A Go duration ("1m30s") in whole seconds; anything else is left for the check to refuse. */

@@ -15,11 +15,13 @@ import type {
   DesiredChange,
   DesiredRequest,
   LeaseRequest,
+  MapperReport,
   MembersRequest,
   MirrorRequest,
   NodeObjectRequest,
   ObjectRequest,
   PodRequest,
+  RefusedValue,
   TargetAnswer,
   TargetCall,
   TokenOfPodAnswer,
@@ -98,6 +100,11 @@ export interface EdgeCatalog {
    * Device any more, or too much to keep. Rejects UnavailableError when they cannot be stored.
    */
   "device.desire": { body: DesiredChange; reply: boolean };
+  /**
+   * Answered by devicetwin when what it took is on disk, with what it did not take; undefined: this node has no such device.
+   * Rejects UnavailableError when it cannot be stored.
+   */
+  "mapper.report": { body: MapperReport; reply: readonly RefusedValue[] | undefined };
   /** Twins or states of these devices changed, and are on disk. Emitted by devicetwin. */
   "devices.changed": { event: { readonly devices: readonly DeviceName[] } };
 

@@ -76,6 +76,30 @@ export interface DesiredChange {
   readonly values: ReadonlyMap<string, Desired>;
 }
 
+/** What a mapper reports of a device. */
+export interface MapperReport {
+  /** As topics have it: `<namespace>/<name>`, or the name alone. */
+  readonly device: string;
+  readonly twins: readonly ReportedProperty[];
+  readonly state?: string;
+}
+
+export interface ReportedProperty {
+  readonly name: string;
+  readonly value: string;
+  /** The desired value as the mapper knows it; undefined: it does not say. */
+  readonly expected?: string | undefined;
+  /** Of the value, in KubeEdge's words; undefined: that of the model. */
+  readonly type?: string | undefined;
+}
+
+/** What of a report was not taken. */
+export interface RefusedValue {
+  /** Name of the property, or "the state". */
+  readonly name: string;
+  readonly problem: string;
+}
+
 /** A program on this node calls a target of a rule in the cloud. */
 export interface TargetCall extends RequestDeadline {
   readonly targetUrl: string;

@@ -55,7 +55,7 @@ test.skipIf(!hasPair())(
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${engineSocket}", read-only-port: 0, image-gc-high-threshold: 100 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 `,
     );

@@ -119,7 +119,7 @@ export class Pair implements AsyncDisposable {
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${this.link.port}", https: "https://127.0.0.1:${this.#ports["cloudhub-https"]}" }
 edged: { hostname-override: ${this.node}, ${engine}, read-only-port: 0, image-gc-high-threshold: 100, static-pod-path: "${this.manifestsDir}" }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "${this.dmiSocket}" }
 service-bus: { port: 0 }
 meta-server: { port: 0 }
 `,
@@ -129,6 +129,11 @@ meta-server: { port: 0 }
     const token = options.token ?? (hasJoined ? undefined : await this.token());
     const words = [...program("edge"), "--config", file, ...(token === undefined ? [] : ["--token", token])];
     this.#edge = startService("edgecore", words, this.#edgeLog());
+  }
+
+  /** Where mappers register. */
+  get dmiSocket(): string {
+    return join(this.#folder, "dmi.sock");
   }
 
   /** Where the node looks for static pods; made by who wants some. */

@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import type { DeviceEventRecorder } from "./event-recorder.ts";
+import type { DeviceEventRecorder } from "#shared/events";
 import { repeatMs, settleMs } from "./periods.ts";
 
 /** Topics whose problem is remembered: clients that publish announcements must not fill the memory. */

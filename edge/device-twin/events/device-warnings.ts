@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
+import type { DeviceEventRecorder } from "#shared/events";
 import type { MappingProblem, RejectedValue } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject } from "#shared/kube";
-import type { DeviceEventRecorder } from "./event-recorder.ts";
 import { settleMs } from "./periods.ts";
 
 export interface DeviceObjectRef {

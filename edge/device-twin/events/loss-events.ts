@@ -1,6 +1,6 @@
 import { rfc3339, type Clock } from "#shared/clock";
+import type { DeviceEventRecorder } from "#shared/events";
 import type { Loss, Losses } from "#edge/store";
-import type { DeviceEventRecorder } from "./event-recorder.ts";
 import { repeatMs, settleMs } from "./periods.ts";
 
 export interface LossEventsParts {

@@ -10,7 +10,7 @@ import {
   type DeviceRegistry,
 } from "#edge/device-twin/devices";
 import type { DeviceWarnings } from "#edge/device-twin/events";
-import type { Members } from "#edge/device-twin/membership";
+import type { Members } from "#edge/device-twin/devices/membership";
 import type { DeviceMessage, GroupCommit } from "#edge/device-twin/outbox";
 import { toCloudAsWanted } from "#edge/device-twin/twins";
 import type { TwinWriter } from "#edge/device-twin/values";

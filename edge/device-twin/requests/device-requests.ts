@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import { type RejectedValue } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
-import type { MqttMessage } from "#shared/topics";
+import type { MapperReport, MqttMessage, RefusedValue, ReportedProperty } from "#shared/topics";
 import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   deviceMessage,
@@ -76,6 +76,41 @@ export class DeviceRequests {
     }
   }
 
+  /**
+   * Takes what a mapper reports as if it had published each value on `twin/update` and the state on `state/update`, with the
+   * answers on their topics. Settles with the commit. @returns what was refused, undefined for a device that is not here
+   */
+  async report({ device: name, twins, state }: MapperReport): Promise<readonly RefusedValue[] | undefined> {
+    const device = this.#find(name);
+    if (!device) return undefined;
+    const refused: RefusedValue[] = [];
+    const waits: Promise<void>[] = [];
+    const refuse = (one: RefusedValue): unknown => refused.push(one);
+    for (const one of twins) waits.push(this.#take(device, { name, one, refuse }));
+    if (state !== undefined) {
+      if (!states.has(state.toLowerCase())) refuse({ name: "the state", problem: stateProblem });
+      waits.push(this.#updateState(name, Buffer.from(JSON.stringify({ event_id: "", state }))));
+    }
+    await Promise.all(waits);
+    return refused;
+  }
+
+  #take(
+    device: BoundDevice,
+    report: {
+      readonly name: string;
+      readonly one: ReportedProperty;
+      readonly refuse: (refused: RefusedValue) => unknown;
+    },
+  ): Promise<void> {
+    const { name, one, refuse } = report;
+    const expected = one.expected === undefined ? undefined : { value: one.expected };
+    const twin = { actual: { value: one.value }, expected, type: one.type };
+    const topic = deviceTopic(name, "twin/update/result");
+    const onRefused = (problem: string): unknown => refuse({ name: one.name, problem });
+    return this.#update(device, { eventId: "", twins: [[one.name, twin]], topic, onRefused });
+  }
+
   #getTwin(name: string, payload: Uint8Array): Promise<void> {
     const device = this.#find(name);
     const parsed = parseGet(payload);
@@ -109,13 +144,19 @@ export class DeviceRequests {
 
   #update(
     device: BoundDevice,
-    request: { readonly eventId: string; readonly twins: TwinRequests; readonly topic: string },
+    request: {
+      readonly eventId: string;
+      readonly twins: TwinRequests;
+      readonly topic: string;
+      readonly onRefused?: (reason: string) => unknown;
+    },
   ): Promise<void> {
     const { eventId, twins, topic } = request;
     const outcome = applyUpdate(device, twins, this.#options.clock.nowMs());
     if (!outcome.ok) {
       const { name = "an update", reason } = outcome;
       this.#options.onRejected(device, [{ name: name.slice(0, 128), problem: reason }]);
+      request.onRefused?.(reason);
       return this.#refuse(topic, eventId, outcome);
     }
     this.#reportUnlisted(device, outcome.changes);

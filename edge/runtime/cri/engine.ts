@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { AppError } from "#shared/errors";
+import { grpcCodeOf, grpcCodes } from "#shared/grpc";
 import { asText, recordOf, tryJson } from "#shared/json";
 import type { EngineCallOptions, EngineInfo } from "#edge/runtime";
-import { grpcCodeOf, grpcCodes, type CriCalls, type EngineCondition } from "#edge/runtime/cri/api";
+import type { CriCalls, EngineCondition } from "#edge/runtime/cri/api";
 
 /** What the engine's configuration says that matters here. */
 export interface EngineSettings {

@@ -1,9 +1,10 @@
 import type { Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
+import { grpcCodeOf, grpcCodes } from "#shared/grpc";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { labelNames, type ContainerSummary, type RuntimeHint } from "#edge/runtime";
-import { grpcCodeOf, grpcCodes, type CriCalls } from "#edge/runtime/cri/api";
+import type { CriCalls } from "#edge/runtime/cri/api";
 
 export interface WatchOptions {
   readonly calls: CriCalls;

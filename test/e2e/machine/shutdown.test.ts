@@ -38,7 +38,7 @@ test.skipIf(!hasEngine()).each([
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }
 edged: { hostname-override: ${node}, static-pod-path: "${manifests}", image-gc-high-threshold: 100, shutdown-grace-period: 20, shutdown-grace-period-critical-pods: 10 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 service-bus: { port: 0 }
 meta-server: { port: 0 }
 `,

@@ -62,7 +62,7 @@ function configOf(folder: string): string {
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }
 edged: { hostname-override: damaged-1, docker-address: "unix://${folder}/none.sock", read-only-port: 0 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 `,
   );

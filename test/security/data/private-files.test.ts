@@ -84,7 +84,7 @@ test("edgecore keeps its database to itself when its data directory is a link th
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }
 edged: { hostname-override: private-1, docker-address: "unix://${dir.path}/none.sock", read-only-port: 0 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 `,
   );

@@ -226,7 +226,7 @@ describe("edgecore", () => {
 mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${ports["cloudhub"]}", https: "https://127.0.0.1:${ports["cloudhub-https"]}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${dir.path}/none.sock", read-only-port: 0 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 `,
       );
@@ -275,7 +275,7 @@ edgehub:
   token: ${await token()}
   websocket: { certfile: ${dir.path}/none.crt, keyfile: ${dir.path}/none.key }
 edged: { hostname-override: edge-files, docker-address: "unix://${dir.path}/none.sock", read-only-port: 0 }
-devicetwin: { query-port: 0 }
+devicetwin: { query-port: 0, dmi-socket: "" }
 meta-server: { port: 0 }
 `,
     );

@@ -27,9 +27,11 @@ modules:
     hostnameOverride: edge-1
     tailoredKubeletConfig: { nodeStatusUpdateFrequency: 1m30s, cpuManagerPolicy: none, maxPods: 50, evictionHard: { memory.available: 5% }, evictionSoft: { memory.available: 300Mi }, evictionSoftGracePeriod: { memory.available: 1m30s }, evictionPressureTransitionPeriod: 1m0s, systemReserved: { cpu: 100m } }
   eventBus: { enable: true, mqttMode: 2, mqttServerExternal: "tcp://127.0.0.1:1883" }
+  deviceTwin: { dmiSockPath: /run/kubeedge/ }
   edgeStream: { enable: true, server: "10.1.1.1:10004" }
 `);
   expect(config.nodeName).toBe("edge-1");
+  expect(config.deviceTwin.dmiSocket).toBe("/run/kubeedge/dmi.sock");
   expect(config.databasePath).toBe("/data/edge.db");
   expect(config.edgeHub).toMatchObject({
     url: "wss://10.1.1.1:10000/e632aba927ea4ac2b575ec1603d56f10/edge-1/events",

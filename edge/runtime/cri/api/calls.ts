@@ -1,13 +1,20 @@
 import type { Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
+import {
+  decodeMessage,
+  encodeMessage,
+  grpcCodeOf,
+  grpcCodes,
+  GrpcClient,
+  GrpcError,
+  readDefinition,
+  type Method,
+} from "#shared/grpc";
 import { withDeadline } from "#shared/lifecycle";
 import type { EngineCallOptions } from "#edge/runtime";
-import { decodeMessage } from "./decode.ts";
-import { readDefinition, type Method } from "./definition.ts";
-import { encodeMessage } from "./encode.ts";
-import { grpcCodeOf, grpcCodes, GrpcError, toRuntimeError } from "./error.ts";
-import { GrpcClient } from "./grpc.ts";
+import { toRuntimeError } from "./error.ts";
 import type { CriAnswer, CriMethod, CriRequest } from "./messages.ts";
+import definitionText from "./api.proto.txt" with { type: "text" };
 
 export interface CallOptions extends EngineCallOptions {
   /** Milliseconds; Infinity for none. Those of the connection by default. */
@@ -24,7 +31,7 @@ export interface CallsOptions {
 export class CriCalls implements Disposable {
   readonly #client: GrpcClient;
   readonly #options: CallsOptions;
-  readonly #methods = readDefinition();
+  readonly #methods = readDefinition(definitionText).methods;
 
   /** Contacts nothing. @param address `unix:///path` */
   constructor(address: string, options: CallsOptions) {

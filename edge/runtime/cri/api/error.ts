@@ -1,27 +1,6 @@
 import { AppError, UnavailableError, asError } from "#shared/errors";
+import { grpcCodeOf, grpcCodes } from "#shared/grpc";
 import type { RuntimeCode } from "#edge/runtime";
-
-/** Those status codes of gRPC that mean something here. */
-export const grpcCodes = {
-  cancelled: 1,
-  deadlineExceeded: 4,
-  notFound: 5,
-  alreadyExists: 6,
-  unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
-} as const;
-
-/** What an engine answers instead of a message, and with code "unavailable" that it does not answer. */
-export class GrpcError extends Error {
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-    this.name = "GrpcError";
-  }
-}
 
 /** What gRPC threw, as one of our classes: the engine cannot be reached, or it refuses, and why. `what` completes "Cannot …". */
 export function toRuntimeError(what: string, thrown: unknown): AppError {
@@ -35,11 +14,6 @@ export function toRuntimeError(what: string, thrown: unknown): AppError {
   if (code === grpcCodes.deadlineExceeded)
     return new UnavailableError("timeout", `Cannot ${what}: no answer in time`, { cause: thrown });
   return new AppError(codeOf(code, reason), `Cannot ${what}: ${reason}`, { cause: thrown });
-}
-
-/** The status code of what gRPC threw; undefined for anything else. */
-export function grpcCodeOf(thrown: unknown): number | undefined {
-  return thrown instanceof GrpcError ? thrown.code : undefined;
 }
 
 /** The engine's own sentence. */

@@ -1,6 +1,6 @@
 /** The Container Runtime Interface on the wire: messages, calls, and errors. */
 export { CriCalls, type CallOptions } from "./calls.ts";
-export { grpcCodeOf, grpcCodes, readReason, toRuntimeError } from "./error.ts";
+export { readReason, toRuntimeError } from "./error.ts";
 export type {
   ContainerConfig,
   ContainerEvent,

@@ -53,7 +53,7 @@ function writeFile(files: Files, rest: string, node: string): string {
     ...(rest.includes("edgehub:")
       ? []
       : ['edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }']),
-    ...(rest.includes("devicetwin:") ? [] : ["devicetwin: { query-port: 0 }"]),
+    ...(rest.includes("devicetwin:") ? [] : ['devicetwin: { query-port: 0, dmi-socket: "" }']),
     "service-bus: { port: 0 }",
     ...(rest.includes("meta-server:") ? [] : ["meta-server: { port: 0 }"]),
     ...(rest.includes("mqtt:") ? [] : ['mqtt: { internal-server: "tcp://127.0.0.1:0" }']),

@@ -3,11 +3,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { parse, type Type } from "protobufjs";
-import { CriCalls, grpcCodeOf } from "#edge/runtime/cri/api";
+import { CriCalls } from "#edge/runtime/cri/api";
 import definitionText from "#internal/edge/runtime/cri/api/api.proto.txt" with { type: "text" };
-import { decodeMessage } from "#internal/edge/runtime/cri/api/decode.ts";
-import { readDefinition } from "#internal/edge/runtime/cri/api/definition.ts";
-import { encodeMessage } from "#internal/edge/runtime/cri/api/encode.ts";
+import { decodeMessage, encodeMessage, grpcCodeOf, readDefinition } from "#shared/grpc";
 import { serveCri } from "#internal/test/edge/runtime/cri/cri-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { systemClock as clock } from "#shared/clock";
@@ -17,7 +15,7 @@ setDefaultTimeout(30_000);
 
 /** The same definition as protobufjs, of which gRPC is a user, understands it. */
 const { root } = parse(definitionText);
-const methods = readDefinition();
+const { methods } = readDefinition(definitionText);
 const theirs = (name: string): Type => root.lookupType(`runtime.v1.${name}`);
 const asObjects = { longs: Number, enums: String, defaults: true, arrays: true, objects: true } as const;
 

@@ -1,4 +1,5 @@
 import { ProtocolError } from "#shared/errors";
+import { isRecord } from "#shared/json";
 import type { Field, FieldType, Message } from "./definition.ts";
 import { wireTypes } from "./encode.ts";
 
@@ -22,7 +23,7 @@ export function decodeMessage(message: Message, bytes: Uint8Array): Fields {
 
 function defaultOf({ type, isRepeated }: Field): unknown {
   if (isRepeated) return [];
-  return type.kind === "texts" ? {} : scalarDefault(type);
+  return type.kind === "map" ? {} : scalarDefault(type);
 }
 
 function scalarDefault(type: FieldType): unknown {
@@ -34,19 +35,22 @@ function scalarDefault(type: FieldType): unknown {
     case "bool":
       return false;
     case "number":
+    case "float":
+    case "double":
       return 0;
     case "enum":
       return type.names[0] ?? "";
     case "message":
-    case "texts":
+    case "map":
       return null;
   }
 }
 
 function take(value: Fields, { name, type, isRepeated }: Field, raw: number | Uint8Array): void {
   const present = value[name];
-  if (type.kind === "texts" && raw instanceof Uint8Array) Object.assign(present ?? {}, entryOf(raw));
-  else if (Array.isArray(present)) present.push(...(isRepeated ? itemsOf(type, raw) : []));
+  if (type.kind === "map") {
+    if (isRecord(present) && raw instanceof Uint8Array) addEntry(present, decodeMessage(type.entry, raw));
+  } else if (Array.isArray(present)) present.push(...(isRepeated ? itemsOf(type, raw) : []));
   else value[name] = valueOf(type, raw);
 }
 
@@ -68,6 +72,7 @@ function valueOf(type: FieldType, raw: number | Uint8Array): unknown {
 function textValue(type: FieldType, raw: Uint8Array): unknown {
   if (type.kind === "string") return Buffer.from(raw).toString();
   if (type.kind === "bytes") return raw;
+  if (type.kind === "float" || type.kind === "double") return floatOf(raw);
   return type.kind === "message" ? decodeMessage(type.message, raw) : undefined;
 }
 
@@ -77,16 +82,15 @@ function numberValue(type: FieldType, raw: number): unknown {
   return type.kind === "enum" ? (type.names[raw] ?? String(raw)) : undefined;
 }
 
-const entryType: Message = {
-  fields: [
-    { name: "key", number: 1, isRepeated: false, type: { kind: "string" } },
-    { name: "value", number: 2, isRepeated: false, type: { kind: "string" } },
-  ],
-};
+/** By definition: a key may be "__proto__". */
+function addEntry(map: Fields, { key, value }: Fields): void {
+  Object.defineProperty(map, String(key), { value, enumerable: true, configurable: true, writable: true });
+}
 
-function entryOf(bytes: Uint8Array): Record<string, unknown> {
-  const { key, value } = decodeMessage(entryType, bytes);
-  return { [String(key)]: value };
+function floatOf(raw: Uint8Array): number | undefined {
+  const bytes = Buffer.from(raw);
+  if (bytes.length === 4) return bytes.readFloatLE();
+  return bytes.length === 8 ? bytes.readDoubleLE() : undefined;
 }
 
 class WireReader {
@@ -139,5 +143,5 @@ class WireReader {
 }
 
 function damaged(): ProtocolError {
-  return new ProtocolError("bad-message", "a message of the container engine cannot be read");
+  return new ProtocolError("bad-message", "a message of protobuf cannot be read");
 }

@@ -1,13 +1,12 @@
-import definitionText from "./api.proto.txt" with { type: "text" };
-
-/** A type of `api.proto.txt`. */
 export type FieldType =
-  | { readonly kind: "string" | "bytes" | "bool" | "number" | "texts" }
+  | { readonly kind: "string" | "bytes" | "bool" | "number" | "float" | "double" }
+  /** An object; each of its entries is a message of a text `key` and a `value`. */
+  | { readonly kind: "map"; readonly entry: Message }
   | { readonly kind: "enum"; readonly names: readonly string[] }
   | { readonly kind: "message"; readonly message: Message };
 
 export interface Field {
-  /** As in `messages.ts`: "podSandboxId". */
+  /** As it is in objects: "podSandboxId". */
   readonly name: string;
   readonly number: number;
   readonly isRepeated: boolean;
@@ -33,11 +32,22 @@ const scalars: Readonly<Record<string, FieldType>> = {
   int64: { kind: "number" },
   uint32: { kind: "number" },
   uint64: { kind: "number" },
-  "map<string, string>": { kind: "texts" },
+  float: { kind: "float" },
+  double: { kind: "double" },
 };
 
-/** The methods of `api.proto.txt`, which has no nested messages, no options and no values of enums beside 0, 1, 2 and so on. */
-export function readDefinition(text = definitionText): ReadonlyMap<string, Method> {
+/** What a text in the language of protobuf defines. */
+export interface Definition {
+  /** By the name of the method; methods of several services have different names. */
+  readonly methods: ReadonlyMap<string, Method>;
+  readonly messages: ReadonlyMap<string, Message>;
+}
+
+/**
+ * Reads a definition that has no nested messages, no options, no maps but of texts as keys, and no values of enums beside 0, 1,
+ * 2 and so on.
+ */
+export function readDefinition(text: string): Definition {
   const code = text.replaceAll(/\/\/.*$/gm, "");
   const [, packageName = ""] = /^package (\S+);/m.exec(code) ?? [];
   const bodies = (keyword: string): [string, string][] =>
@@ -47,6 +57,8 @@ export function readDefinition(text = definitionText): ReadonlyMap<string, Metho
   const enums = new Map(bodies("enum").map(([name, body]) => [name, enumNames(body)]));
   const messages = new Map(bodies("message").map(([name]) => [name, { fields: [] as Field[] }]));
   const typeOf = (name: string): FieldType => {
+    const [, valueName] = /^map<string, (\S+)>$/.exec(name) ?? [];
+    if (valueName !== undefined) return { kind: "map", entry: entryOf(typeOf(valueName)) };
     const names = enums.get(name);
     if (names) return { kind: "enum", names };
     const message = messages.get(name);
@@ -65,7 +77,16 @@ export function readDefinition(text = definitionText): ReadonlyMap<string, Metho
       ],
     ),
   );
-  return new Map(methods);
+  return { methods: new Map(methods), messages };
+}
+
+function entryOf(value: FieldType): Message {
+  return {
+    fields: [
+      { name: "key", number: 1, isRepeated: false, type: { kind: "string" } },
+      { name: "value", number: 2, isRepeated: false, type: value },
+    ],
+  };
 }
 
 function enumNames(body: string): string[] {
@@ -73,7 +94,7 @@ function enumNames(body: string): string[] {
 }
 
 function fieldsOf(body: string, typeOf: (name: string) => FieldType): Field[] {
-  const declared = body.matchAll(/(repeated )?(map<string, string>|\w+) (\w+) = (\d+);/g);
+  const declared = body.matchAll(/(repeated )?(map<string, \w+>|\w+) (\w+) = (\d+);/g);
   return [...declared].map(([, repeated, type = "", name = "", number]) => ({
     name: name.replaceAll(/_(\w)/g, (_all, letter: string) => letter.toUpperCase()),
     number: Number(number),

@@ -7,11 +7,8 @@ import {
 } from "node:http2";
 import { connect as connectSocket, type Socket } from "node:net";
 import { asError } from "#shared/errors";
-import { grpcCodes, GrpcError } from "./error.ts";
-
-/** As kubelet's `maxMsgSize`. */
-const mostBytes = 16 * 1024 * 1024;
-const prefixBytes = 5;
+import { messagesOf, withPrefix } from "./frames.ts";
+import { grpcCodes, GrpcError } from "./status.ts";
 
 /**
  * A client of gRPC on a unix socket (`PROTOCOL-HTTP2.md` of gRPC), for calls with one request and answers without compression. It
@@ -136,42 +133,6 @@ function failureOf({ headers, trailers }: Outcome): GrpcError | undefined {
   if (status === undefined) return unavailable(new Error("the answer has no end"));
   const message = String(trailers["grpc-message"] ?? headers["grpc-message"] ?? "");
   return Number(status) === 0 ? undefined : new GrpcError(Number(status), percentDecoded(message));
-}
-
-/** Each message has a prefix: whether it is compressed, and its length in 32 bits, big-endian. */
-async function* messagesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let parts: Uint8Array[] = [];
-  let length = 0;
-  let wanted = prefixBytes;
-  for await (const bytes of stream) {
-    parts.push(bytes);
-    length += bytes.length;
-    if (length < wanted) continue;
-    let rest = parts.length === 1 ? bytes : Buffer.concat(parts);
-    for (;;) {
-      wanted = prefixBytes + (sizeOf(rest) ?? 0);
-      if (rest.length < wanted) break;
-      yield rest.subarray(prefixBytes, wanted);
-      rest = rest.subarray(wanted);
-    }
-    parts = rest.length === 0 ? [] : [rest];
-    length = rest.length;
-  }
-}
-
-function sizeOf(bytes: Uint8Array): number | undefined {
-  if (bytes.length < prefixBytes) return undefined;
-  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
-  if (bytes[0] !== 0 || size > mostBytes)
-    throw new GrpcError(grpcCodes.internal, `a message of ${size} bytes, at most ${mostBytes} are taken`);
-  return size;
-}
-
-function withPrefix(message: Uint8Array): Uint8Array {
-  const bytes = Buffer.alloc(prefixBytes + message.length);
-  bytes.writeUInt32BE(message.length, 1);
-  bytes.set(message, prefixBytes);
-  return bytes;
 }
 
 function percentDecoded(text: string): string {

@@ -13,7 +13,8 @@ export function encodeMessage(message: Message, value: unknown): Uint8Array {
 function encodeField(field: Field, value: unknown): Uint8Array[] {
   if (value === undefined || value === null) return [];
   const { type, isRepeated, number } = field;
-  if (type.kind === "texts") return entriesOf(value).map((entry) => withLength(number, encodeEntry(entry)));
+  if (type.kind === "map")
+    return entriesOf(value).map((entry) => withLength(number, encodeMessage(type.entry, entry)));
   if (!isRepeated) return encodeValue(field, value, false);
   const values = Array.isArray(value) ? value : [];
   // Lists of numbers are packed into one.
@@ -25,33 +26,30 @@ function encodeField(field: Field, value: unknown): Uint8Array[] {
 
 /** @param keepsDefault whether a default is written, as in lists */
 function encodeValue({ type, number }: Field, value: unknown, keepsDefault: boolean): Uint8Array[] {
-  switch (type.kind) {
-    case "message":
-      return [withLength(number, encodeMessage(type.message, value))];
-    case "string":
-      return value === "" && !keepsDefault ? [] : [withLength(number, Buffer.from(String(value)))];
-    case "bytes":
-      return value instanceof Uint8Array && value.length > 0 ? [withLength(number, value)] : [];
-    case "enum":
-      return plain(number, type.names.indexOf(String(value)), keepsDefault);
-    case "bool":
-    case "number":
-      return plain(number, Number(value), keepsDefault);
-    case "texts":
-      return [];
-  }
+  if (type.kind === "message") return [withLength(number, encodeMessage(type.message, value))];
+  if (type.kind === "bytes")
+    return value instanceof Uint8Array && value.length > 0 ? [withLength(number, value)] : [];
+  if (type.kind === "string")
+    return value === "" && !keepsDefault ? [] : [withLength(number, Buffer.from(String(value)))];
+  if (type.kind === "enum") return plain(number, type.names.indexOf(String(value)), keepsDefault);
+  if (type.kind === "float" || type.kind === "double") return encodeFloat(type.kind, number, Number(value));
+  return type.kind === "map" ? [] : plain(number, Number(value), keepsDefault);
 }
 
 function plain(number: number, value: number, keepsDefault: boolean): Uint8Array[] {
   return value === 0 && !keepsDefault ? [] : [tag(number, wireTypes.varint), varint(value)];
 }
 
-function entriesOf(value: unknown): [string, unknown][] {
-  return isRecord(value) ? Object.entries(value) : [];
+function entriesOf(value: unknown): { readonly key: string; readonly value: unknown }[] {
+  return isRecord(value) ? Object.entries(value).map(([key, one]) => ({ key, value: one })) : [];
 }
 
-function encodeEntry([key, value]: [string, unknown]): Uint8Array {
-  return Buffer.concat([withLength(1, Buffer.from(key)), withLength(2, Buffer.from(String(value)))]);
+function encodeFloat(kind: "double" | "float", number: number, value: number): Uint8Array[] {
+  if (Object.is(value, 0)) return [];
+  const bytes = Buffer.alloc(kind === "float" ? 4 : 8);
+  if (kind === "float") bytes.writeFloatLE(value);
+  else bytes.writeDoubleLE(value);
+  return [tag(number, kind === "float" ? wireTypes.fixed32 : wireTypes.fixed64), bytes];
 }
 
 function withLength(number: number, bytes: Uint8Array): Uint8Array {

@@ -1,0 +1,2 @@
+export type { MapperInfo } from "./mapper-info.ts";
+export { Mappers, type MapperData } from "./mappers.ts";

@@ -1,0 +1,1 @@
+export { DmiObjects, placeOf, type ChangedKeys } from "./dmi-objects.ts";

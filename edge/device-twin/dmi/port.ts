@@ -1,0 +1,4 @@
+import type { Port } from "#shared/bus";
+import type { EdgeCatalog } from "#shared/topics";
+
+export type DmiPort = Port<EdgeCatalog, "event.recorded", "mapper.report", "object.stored", never>;

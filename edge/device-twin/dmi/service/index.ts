@@ -1,0 +1,1 @@
+export { managerMethods, type ManagerParts } from "./manager.ts";

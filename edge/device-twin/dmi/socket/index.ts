@@ -1,0 +1,1 @@
+export { keepSocket, type SocketParts } from "./keep-socket.ts";
