@@ -6,8 +6,10 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
+import { createServer as createSocketServer, type Server } from "node:net";
 import type { Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
+import { withPlainAuthority } from "./authority.ts";
 import { decodeMessage } from "./decode.ts";
 import type { Method } from "./definition.ts";
 import { encodeMessage } from "./encode.ts";
@@ -40,7 +42,8 @@ const requestMs = 30_000;
 
 /** A server of gRPC (`PROTOCOL-HTTP2.md` of gRPC) on a unix socket. */
 export class GrpcServer implements AsyncDisposable {
-  readonly #server: Http2Server;
+  readonly #http: Http2Server;
+  readonly #server: Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #methods: ReadonlyMap<string, GrpcMethod>;
   readonly #clock: Pick<Clock, "after">;
@@ -48,15 +51,16 @@ export class GrpcServer implements AsyncDisposable {
   constructor({ methods, mostConnections, clock }: GrpcServerOptions) {
     this.#clock = clock;
     this.#methods = new Map(methods.map((one) => [one.method.path, one]));
-    this.#server = createServer({ settings: { maxConcurrentStreams: mostCalls } });
-    this.#server.on("session", (session) => {
+    this.#http = createServer({ settings: { maxConcurrentStreams: mostCalls } });
+    this.#http.on("session", (session) => {
       // Its streams have what is wrong with it.
       session.on("error", () => undefined);
       session.once("close", () => this.#sessions.delete(session));
       if (this.#sessions.size >= mostConnections) session.destroy();
       else this.#sessions.add(session);
     });
-    this.#server.on("stream", (stream, headers) => void this.#serve(stream, headers));
+    this.#http.on("stream", (stream, headers) => void this.#serve(stream, headers));
+    this.#server = createSocketServer((socket) => this.#http.emit("connection", withPlainAuthority(socket)));
   }
 
   /** Takes connections from now on. @throws what listening does */

@@ -90,7 +90,9 @@ export class MapperPeer implements AsyncDisposable {
   /** Calls edgecore, by a connection of its own as mappers of KubeEdge do. */
   async ask(name: string, request: object): Promise<LooseMessage> {
     const { path, requestSerialize, responseDeserialize } = this.#definition("DeviceManagerService", name);
-    const client = new grpc.Client(`unix://${this.#edge}`, grpc.credentials.createInsecure());
+    // grpc-go sends the path of the socket as it is.
+    const options = { "grpc.default_authority": this.#edge };
+    const client = new grpc.Client(`unix://${this.#edge}`, grpc.credentials.createInsecure(), options);
     try {
       return await new Promise((resolve, reject) => {
         const done = (error: grpc.ServiceError | null, answer?: object): void =>
