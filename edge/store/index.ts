@@ -30,7 +30,9 @@ export type {
   MqttSessions,
   OutgoingRow,
   PacketRow,
+  ClockRow,
   RetainedRow,
+  SessionRow,
   SubscriptionRow,
 } from "#edge/store/mqtt";
 export type {

@@ -189,15 +189,13 @@ export const doors: readonly Door[] = [
   { library: "re2js", folders: ["cloud/kube-api/custom-resources/patterns", "shared/jinja/filters"] },
   { library: "@huggingface/jinja", folders: ["shared/jinja"] },
   { library: "@marcbachmann/cel-js", folders: ["cloud/kube-api/custom-resources/cel/**"] },
-  { library: "aedes", folders: ["edge/mqtt/broker"] },
-  { library: "aedes-", folders: ["edge/mqtt/broker"] },
   {
     library: "mqtt",
     folders: ["edge/mqtt/event-bus", "edge/commands/simulate"],
   },
   {
     library: "mqtt-packet",
-    folders: ["edge/mqtt/broker", "edge/mqtt/event-bus"],
+    folders: ["edge/mqtt/packet", "edge/mqtt/event-bus"],
   },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },

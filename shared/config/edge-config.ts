@@ -51,10 +51,20 @@ export interface BrokerConfig {
   readonly maxPacketBytes: number;
   readonly slowClientsBytes: number;
   readonly sessionQueueSize: number;
+  /** Unacknowledged messages of QoS 1 and 2 that a client of MQTT 5 may send. */
+  readonly receiveMaximum: number;
+  /** Topic aliases that a client of MQTT 5 may use. */
+  readonly topicAliasMaximum: number;
+  /** Seconds for which a session is kept after its connection; undefined: as long as the client asked for. */
+  readonly sessionExpiryMaximum: number | undefined;
+  /** Seconds; undefined: as long as the client asked for, and none for one that asked for none. */
+  readonly keepaliveMaximum: number | undefined;
 }
 
 export interface ExternalBrokerConfig {
   readonly url: string;
+  /** 4 is MQTT 3.1.1. */
+  readonly protocol: 4 | 5;
   readonly clientId: string | undefined;
   readonly username: string | undefined;
   readonly password: string | undefined;
@@ -291,6 +301,10 @@ function toMqtt(mqtt: EdgeValues["mqtt"]): MqttConfig {
             maxPacketBytes: broker["max-packet-kb"] * 1024,
             slowClientsBytes: broker["slow-clients-mb"] * 1024 * 1024,
             sessionQueueSize: mqtt["session-queue-size"],
+            receiveMaximum: broker["receive-maximum"],
+            topicAliasMaximum: broker["topic-alias-maximum"],
+            sessionExpiryMaximum: broker["session-expiry-maximum-s"] || undefined,
+            keepaliveMaximum: broker["keepalive-maximum-s"] || undefined,
           },
     external: mqtt.mode === 0 ? undefined : toExternal(mqtt),
   };
@@ -299,6 +313,7 @@ function toMqtt(mqtt: EdgeValues["mqtt"]): MqttConfig {
 function toExternal(mqtt: EdgeValues["mqtt"]): ExternalBrokerConfig {
   return {
     url: mqtt.server,
+    protocol: mqtt["protocol-version"],
     clientId: orNothing(mqtt["client-id"]),
     username: orNothing(mqtt.username),
     password: orNothing(mqtt.password),

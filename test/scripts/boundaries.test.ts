@@ -56,8 +56,8 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
   [
     "a library under a prefix",
     "edge/edged/a.ts",
-    'import p from "aedes-persistence";',
-    "its door is edge/mqtt/broker",
+    'import { credentials } from "@grpc/grpc-js";',
+    "its door is edge/runtime/device-plugins",
   ],
   [
     "the wire outside of the codec",

@@ -1,97 +1,113 @@
-import type { Aedes, Client } from "aedes";
-import { onNextMicrotask } from "#shared/clock";
-import { subscriberFor, type BrokerClient } from "#edge/mqtt/connection";
+import type { BrokerClient, ClientHandlers } from "#edge/mqtt/connection";
+import { InboundAliases } from "#edge/mqtt/connection";
+import { PacketError, reasons, type Disconnect, type Inbound, type Publish } from "#edge/mqtt/packet";
 import { identify } from "./admission.ts";
-import { inner } from "./inner-client.ts";
+import { connectClient, limitExpiry } from "./connecting.ts";
+import { deliverQueued, resume, takeAcknowledgement } from "./deliveries.ts";
 import type { BrokerInternals } from "./internals.ts";
 
-/** Attaches what the broker does when clients connect, fail and disconnect. */
-export function watchConnections(broker: Aedes, internals: BrokerInternals): void {
-  const { log } = internals;
-  broker.on("clientError", (client, error) =>
-    log.debug("MQTT client failed", { client: identify(inner(client)).clientId, error }),
-  );
-  broker.on("connectionError", (_, error) => log.debug("MQTT connection failed", { error }));
-  // Missing in the types of aedes.
-  (broker as NodeJS.EventEmitter).on("error", (error: Error) => log.error("MQTT broker failed", { error }));
-  const register = guardRegister(broker);
-  broker.on("client", (client) => {
-    const { closed, clean, conn, subscriptions } = inner(client);
-    if (closed) return register.unregisterClient(client);
-    // Another client of this name may have ended the session meanwhile: this one has to connect again.
-    if (!clean && !internals.sessions.holds(client.id, Object.keys(subscriptions)))
-      return void conn.destroy();
-    beginDelivery(internals, inner(client));
-  });
-  broker.on("connackSent", ({ returnCode }, client) => {
-    // aedes sets `connackSent` right after this event and then sends the queue of the session: a microtask comes between.
-    if (returnCode === 0) onNextMicrotask(() => inner(client).onConnack?.());
-  });
-  broker.on("clientReady", (client) => deliverQueued(inner(client), internals));
-}
+const pingResponse = Buffer.from([0xd0, 0]);
 
-interface ClientRegister {
-  readonly clients: Readonly<Record<string, unknown>>;
-  unregisterClient(client: Client): void;
-}
-
-/**
- * aedes removes a client from its register by name: one that disconnects while it is connecting would remove the client
- * that took over its name.
- */
-function guardRegister(broker: Aedes): ClientRegister {
-  // Private fields of aedes, whose version is pinned.
-  const register = broker as unknown as ClientRegister;
-  const unregister = register.unregisterClient.bind(register);
-  register.unregisterClient = (client) => {
-    if (register.clients[client.id] === client) unregister(client);
-  };
-  return register;
-}
-
-function beginDelivery(internals: BrokerInternals, client: BrokerClient): void {
-  const { sessions, fanOut, access } = internals;
-  const identity = identify(client);
-  const subscriber = makeSubscriber(internals, client);
-  client.subscriber = subscriber;
-  client.sendQueued = () => deliverQueued(client, internals);
-  client.conn.once("close", () => fanOut.remove(subscriber));
-  // Not those that aedes asked for: the connection before may have subscribed to more since.
-  const stored = client.clean ? [] : sessions.subscriptions(client.id ?? "");
-  fanOut.subscribe(
-    subscriber,
-    stored.filter(({ topic }) => access.maySubscribe(identity, topic)),
-  );
-}
-
-function makeSubscriber(
-  { sessions, log, access, traffic, seldom }: BrokerInternals,
-  client: BrokerClient,
-): ReturnType<typeof subscriberFor> {
-  const identity = identify(client);
-  const { clientId } = identity;
-  return subscriberFor(client, {
-    mayReceive: (topic) => access.isOpen || access.mayReceive(identity, topic),
-    sessions,
-    onFailed: (error) =>
-      log.warn("cannot store the message id of a message for an MQTT client", { client: clientId, error }),
-    onDropped: () => {
-      traffic.dropped += 1;
-      seldom.warn(
-        "dropped a message for an MQTT client that acknowledges nothing",
-        { client: clientId },
-        client.id ?? "",
+/** What the broker does with the packets of clients and when their connections end. */
+export function clientHandlers(internals: BrokerInternals): ClientHandlers {
+  return {
+    take: (client, packet) => take(internals, client, packet),
+    failed: (client, problem) => {
+      const { user, clientId } = identify(client);
+      const address = internals.peers.get(client.conn)?.address;
+      internals.seldom.warn(
+        "disconnected an MQTT client because of an error of its own",
+        { client: clientId, user, address, problem: problem.slice(0, 300) },
+        `${address} ${clientId}`,
       );
     },
-  });
+    closed: (client, problem) => closed(internals, client, problem),
+    resume: (client) => {
+      resume(internals, client);
+      deliverQueuedAfterSubscribing(internals, client);
+    },
+  };
 }
 
-/** Sends what arrived while the queue of a session was sent after a reconnect, or while the client subscribed. */
-function deliverQueued(client: BrokerClient, { sessions }: BrokerInternals): void {
-  const { subscriber } = client;
-  if (client.clean || !client.connected || !subscriber) return;
-  for (const packet of sessions.unsent(client.id ?? "")) {
-    if (!subscriber.mayReceive(packet.topic ?? "")) subscriber.refuse(packet);
-    else if (packet.qos > 0) subscriber.deliver(packet, packet.qos === 2 ? 2 : 1);
+/** Messages that were queued while the client subscribed are sent at once. */
+function deliverQueuedAfterSubscribing(internals: BrokerInternals, client: BrokerClient): void {
+  if (!client.stalled) deliverQueued(internals, client);
+}
+
+/** Nothing is handled before the CONNECT (MQTT 3.1.1 section 3.1), and what comes behind it waits for the CONNACK. */
+function take(internals: BrokerInternals, client: BrokerClient, packet: Inbound): void {
+  if (client.state === "new") {
+    if (packet.cmd === "connect") void connectClient(internals, client, packet);
+    else client.close("first packet is not a CONNECT");
+    return;
   }
+  if (client.state === "connecting") {
+    (client.early ??= []).push(packet);
+    return;
+  }
+  if (!client.isClosed) handle(internals, client, packet);
+}
+
+function handle(internals: BrokerInternals, client: BrokerClient, packet: Inbound): void {
+  switch (packet.cmd) {
+    case "publish":
+      return publish(internals, client, packet);
+    case "pubrel":
+      return internals.publishing.take(client, packet);
+    case "puback":
+    case "pubrec":
+    case "pubcomp":
+      return takeAcknowledgement(internals, client, packet);
+    case "subscribe":
+    case "unsubscribe":
+      return internals.subscribing.take(client, packet);
+    case "pingreq":
+      return client.outbound.send(pingResponse);
+    case "disconnect":
+      return disconnect(internals, client, packet);
+    case "connect":
+      return client.fail("second CONNECT", reasons.protocolError);
+    case "auth":
+      return client.fail("AUTH without an authentication method", reasons.protocolError);
+  }
+}
+
+function publish({ publishing, config }: BrokerInternals, client: BrokerClient, packet: Publish): void {
+  if (client.version !== 5) return publishing.take(client, packet);
+  try {
+    const needsAlias = packet.topicAlias !== undefined || packet.topic === "";
+    if (needsAlias) client.inboundAliases ??= new InboundAliases(config.topicAliasMaximum);
+    const resolved = needsAlias ? client.inboundAliases?.resolve(packet) : packet;
+    if (resolved) publishing.take(client, resolved);
+  } catch (error) {
+    if (!(error instanceof PacketError)) throw error;
+    client.refuse(error);
+  }
+}
+
+function disconnect({ config }: BrokerInternals, client: BrokerClient, packet: Disconnect): void {
+  const { reason, properties } = packet;
+  const { sessionExpiry: expiry } = properties;
+  if (expiry !== undefined) {
+    // A session that was to end with the connection cannot be kept after all (MQTT 5 section 3.14.2.2.2).
+    if (client.sessionExpiry === 0 && expiry > 0)
+      return client.fail("session expiry in DISCONNECT after none in CONNECT", reasons.protocolError);
+    client.sessionExpiry = limitExpiry(expiry, config.sessionExpiryMaximum);
+  }
+  if (reason === reasons.success) client.will = undefined;
+  client.close();
+}
+
+function closed(internals: BrokerInternals, client: BrokerClient, problem: string | undefined): void {
+  const { log, online, counts, fanOut, sessions } = internals;
+  if (problem !== undefined) log.debug("MQTT client failed", { client: identify(client).clientId, problem });
+  if (client.subscriber) fanOut.remove(client.subscriber, !client.clean);
+  if (online.get(client.id) !== client) return;
+  online.delete(client.id);
+  counts.connected -= 1;
+  sessions.leave(client.id, {
+    kept: !client.clean,
+    expiry: client.sessionExpiry,
+    will: client.will !== undefined,
+  });
 }

@@ -1,32 +1,20 @@
 import type { Duplex } from "node:stream";
-import type { Aedes } from "aedes";
-import type { BrokerConfig } from "#shared/config";
-import { takeOverClient } from "#edge/mqtt/connection";
+import { BrokerClient } from "#edge/mqtt/connection";
 import { listenForMqtt, type Listeners, type SocketPeer } from "#edge/mqtt/sockets";
-import { inner } from "./inner-client.ts";
+import { clientHandlers } from "./connections.ts";
 import type { BrokerInternals } from "./internals.ts";
 
 /**
- * Opens the listeners and hands their connections to aedes, with our corrections.
+ * Opens the listeners, and serves MQTT on their connections.
  * @throws ConfigError when an address is in use or a certificate cannot be read
  */
-export function listenFor(
-  broker: Aedes,
-  config: BrokerConfig,
-  { peers, publishing, subscribing, sessions, backlog, clock, seldom }: BrokerInternals,
-): Promise<Listeners> {
+export function listenFor(internals: BrokerInternals): Promise<Listeners> {
+  const { peers, backlog, clock, seldom, config } = internals;
+  const handlers = clientHandlers(internals);
+  const parts = { clock, backlog, maxPacketBytes: config.maxPacketBytes, handlers };
   const accept = (stream: Duplex, peer: SocketPeer): void => {
     peers.set(stream, peer);
-    takeOverClient(inner(broker.handle(stream)), {
-      brokerId: broker.id,
-      maxPacketBytes: config.maxPacketBytes,
-      backlog,
-      take: (client, packet) => {
-        if (packet.cmd === "publish" || packet.cmd === "pubrel") publishing.take(client, packet);
-        else subscribing.take(client, packet);
-      },
-      sessions,
-    });
+    new BrokerClient(stream, parts).reader.read();
   };
   const onTlsFailed = (address: string | undefined, problem: string): void =>
     seldom.warn("TLS handshake with an MQTT client failed", { address, problem }, address);

@@ -1,4 +1,5 @@
-export type { BrokerClient, Subscriber } from "./client.ts";
-export { acknowledged, inFlightWindow } from "./in-flight.ts";
-export { subscriberFor, type SubscriberOptions } from "./subscriber.ts";
-export { inboxOf, takeOverClient, type TakeOverOptions } from "./take-over.ts";
+export { InboundAliases, OutboundAliases } from "./aliases.ts";
+export { BrokerClient, type ClientHandlers, type Subscriber } from "./client.ts";
+export { acknowledged, inFlightWindow, isHalfFree, mostUnsentBytes, takeAck, windowOf } from "./in-flight.ts";
+export { ClientSubscriber, type SubscriberOptions } from "./subscriber.ts";
+export { inboxOf } from "./inbox.ts";

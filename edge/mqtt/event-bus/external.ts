@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
 import type { Clock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
@@ -14,6 +14,8 @@ import { ExternalSubscriptions } from "./subscriptions.ts";
 
 /** Time for the acknowledgements of what is in flight when edgecore stops. */
 const endWithinMs = 2000;
+/** A Session Expiry Interval of all ones (MQTT 5 section 3.1.2.11.2). */
+const withoutEnd = 0xffff_ffff;
 
 export interface ExternalBrokerParts {
   readonly node: string;
@@ -69,7 +71,7 @@ class ExternalConnection implements ExternalBroker {
     this.#subscriptions = new ExternalSubscriptions({ client, store, session, log: seldom }, filters);
     this.#outgoing = new ExternalOutgoing({ store, client, clock, log, seldom });
     new ExternalIncoming({ client, receive, cut: () => this.#cut(), log: seldom }).listen();
-    client.on("connect", ({ sessionPresent }) => this.#connected(sessionPresent));
+    client.on("connect", (connack) => this.#connected(connack));
     client.on("error", (error) => this.#failed(error));
     client.on("close", () => this.#closed());
   }
@@ -100,13 +102,13 @@ class ExternalConnection implements ExternalBroker {
     this.#client.stream.destroy();
   }
 
-  #connected(sessionPresent: boolean): void {
+  #connected({ sessionPresent, properties }: IConnackPacket): void {
     this.#delays = reconnectDelays(this.#clock);
     this.#isClosedHere = false;
     this.#loggedProblem = "";
     this.#log.info("connected to the external MQTT broker", { broker: this.#url });
     this.#subscriptions.connected(sessionPresent);
-    this.#outgoing.connected();
+    this.#outgoing.connected(properties?.receiveMaximum);
   }
 
   #failed(error: Error): void {
@@ -148,7 +150,7 @@ function clientIdOf({ clientId }: ExternalBrokerConfig, node: string): string {
 
 /** The address in parts: the client would parse a URL with a deprecated function of Node, which warns on standard error. */
 function clientOptions(config: ExternalBrokerConfig, node: string): IClientOptions {
-  const { url, username, password, caFile, certFile, keyFile } = config;
+  const { url, protocol, username, password, caFile, certFile, keyFile } = config;
   const address = parseMqttAddress(url);
   if (!address)
     throw new ConfigError(
@@ -158,7 +160,10 @@ function clientOptions(config: ExternalBrokerConfig, node: string): IClientOptio
   return {
     ...address,
     clientId: clientIdOf(config, node),
+    protocolVersion: protocol,
     clean: false,
+    // In MQTT 5 a session ends with its connection unless it is asked to stay.
+    ...(protocol === 5 && { properties: { sessionExpiryInterval: withoutEnd } }),
     keepalive: 30,
     reconnectPeriod: 0,
     connectTimeout: 10_000,

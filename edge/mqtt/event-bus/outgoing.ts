@@ -27,6 +27,8 @@ const mostBytesInFlight = 4_000_000;
 const page = 32;
 /** When acknowledgements cannot be stored, as on a full disk. */
 const retryCommitMs = 1000;
+/** Reason of MQTT 5: the broker may take the message later. */
+const quotaExceeded = 0x97;
 /** A message over which the broker closes the connection so often in a row is dropped. */
 const mostCuts = 5;
 
@@ -44,6 +46,7 @@ export class ExternalOutgoing {
   readonly #inFlight = new Map<number, InFlight>();
   #bytesInFlight = 0;
   #window = mostInFlight;
+  #mostInFlight = mostInFlight;
   /** Counts connections, so that callbacks of earlier ones are recognized. */
   #generation = 0;
   #up = false;
@@ -64,8 +67,11 @@ export class ExternalOutgoing {
     this.#schedule();
   }
 
-  connected(): void {
+  /** @param receiveMaximum unacknowledged messages that the broker takes, if it says so */
+  connected(receiveMaximum = mostInFlight): void {
     this.#up = true;
+    this.#mostInFlight = Math.min(mostInFlight, receiveMaximum);
+    this.#window = Math.min(this.#window, this.#mostInFlight);
     this.#pump();
   }
 
@@ -186,21 +192,40 @@ export class ExternalOutgoing {
   #acknowledged(row: OutgoingRow, generation: number): void {
     if (generation === this.#generation) {
       this.#leave(row);
-      this.#window = Math.min(mostInFlight, this.#window + 1);
+      this.#window = Math.min(this.#mostInFlight, this.#window + 1);
     }
     this.#queue.finish(row);
     this.#schedule();
   }
 
-  /** The client failed to send it although the connection is up: it is sent again after a while. */
+  /** The client failed to send it although the connection is up: it is sent again after a while, unless it is refused. */
   #failed(row: OutgoingRow, generation: number, error: unknown): void {
     if (generation !== this.#generation) return;
     this.#leave(row);
+    const reason = reasonOf(error);
+    if (reason !== undefined && reason !== quotaExceeded) return this.#refused(row, reason);
     this.#sentUpTo = Math.min(this.#sentUpTo, row.id - 1);
     this.#retryLater("cannot publish a message to the external MQTT broker, retrying", error);
+  }
+
+  /** A broker of MQTT 5 says so; it would refuse the message again. */
+  #refused(row: OutgoingRow, reason: number): void {
+    const { topic } = row;
+    this.#parts.seldom.warn(
+      "dropped a message that the external MQTT broker refuses",
+      { topic, reason },
+      topic,
+    );
+    this.#queue.finish(row);
+    this.#schedule();
   }
 
   #leave(row: OutgoingRow): void {
     if (this.#inFlight.delete(row.id)) this.#bytesInFlight -= rowBytes(row);
   }
+}
+
+/** The reason code of a PUBACK of MQTT 5 that refuses a message. */
+function reasonOf(error: unknown): number | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
 }

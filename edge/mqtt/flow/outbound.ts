@@ -30,11 +30,11 @@ export class Outbound {
   /** the client id, for the log */
   readonly client: () => string;
   readonly #ledger: Ledger;
-  readonly #write: (chunk: Buffer, done: (error?: Error | null) => void) => boolean;
   readonly #queue = new FrameQueue();
   /** bytes given to the socket and not sent yet */
   #pending = 0;
   #isScheduled = false;
+  #isSealed = false;
   #waiters: Waiter[] = [];
   #taken = 0;
   #behindSinceMs = 0;
@@ -46,13 +46,11 @@ export class Outbound {
   /** Called when something was sent. */
   onTaken: () => void = () => undefined;
 
-  /** Takes over the writing of a connection: everything that is written to it goes through the queue. */
+  /** Everything that is written to the connection goes through it. */
   constructor(conn: Duplex, { client, ledger }: { readonly client: () => string; readonly ledger: Ledger }) {
     this.conn = conn;
     this.client = client;
     this.#ledger = ledger;
-    this.#write = conn.write.bind(conn);
-    takeOverWriting(conn, this);
     conn.once("close", () => this.#close());
   }
 
@@ -85,8 +83,13 @@ export class Outbound {
     this.push({ bytes, mayDrop: false });
   }
 
+  /** Nothing is taken any more; what waits is still sent. */
+  seal(): void {
+    this.#isSealed = true;
+  }
+
   push(frame: Frame): void {
-    if (this.conn.destroyed) return;
+    if (this.conn.destroyed || this.#isSealed) return;
     if (this.#pending === 0 && this.#queue.weight === 0) this.#behindSinceMs = this.#ledger.nowMs();
     const weight = this.#queue.push(frame);
     if (this.#pending === 0) {
@@ -105,7 +108,7 @@ export class Outbound {
     if (!chunk) return;
     this.#pending = chunk.length;
     this.#ledger.changed(this, this.waiting - before);
-    this.#write(chunk, (error) => this.#sent(error));
+    this.conn.write(chunk, (error) => this.#sent(error));
   }
 
   /** Drops messages of QoS 0 of `minWeight` together, the oldest first. @returns how many */
@@ -173,21 +176,4 @@ export class Outbound {
     this.#pending = 0;
     this.#ledger.changed(this, -waiting);
   }
-}
-
-/** aedes writes a packet in pieces, and the socket would send each on its own. */
-function takeOverWriting(conn: Duplex, outbound: Outbound): void {
-  const destroy = conn.destroy.bind(conn);
-  conn.write = (chunk: Buffer | string, encoding?: unknown) => {
-    const textEncoding = typeof encoding === "string" && Buffer.isEncoding(encoding) ? encoding : "utf8";
-    outbound.send(typeof chunk === "string" ? Buffer.from(chunk, textEncoding) : chunk);
-    return outbound.waiting <= chunkBytes;
-  };
-  conn.cork = () => undefined;
-  conn.uncork = () => undefined;
-  conn.destroy = (error?: Error) => {
-    // The last answer, such as a refusing CONNACK, has to arrive.
-    outbound.flush();
-    return destroy(error);
-  };
 }

@@ -1,5 +1,6 @@
 import { describeError } from "#shared/errors";
 import type { BrokerClient } from "#edge/mqtt/connection";
+import { reasons } from "#edge/mqtt/packet";
 
 export interface CompletionSteps {
   readonly finish: () => void;
@@ -18,8 +19,7 @@ export function inOrder(
   { finish, giveUp }: CompletionSteps,
 ): void {
   if (!work && !client.tail) return finish();
-  // aedes' count of packets that are being handled: reading goes on when it is 0.
-  client._parsingBatch += 1;
+  client.reader.hold();
   const earlier = client.tail;
   const run = async (): Promise<void> => {
     let problem: unknown;
@@ -32,12 +32,12 @@ export function inOrder(
     if (client.tail === tail) client.tail = undefined;
     if (problem === undefined) {
       finish();
-      client._nextBatch();
+      client.reader.release();
       return;
     }
     client.broken = true;
     giveUp?.();
-    client._nextBatch(new Error(describeError(problem)));
+    client.fail(describeError(problem), reasons.unspecified);
   };
   const tail = run();
   client.tail = tail;

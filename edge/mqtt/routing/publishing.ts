@@ -3,16 +3,20 @@ import type { RateLimitedLog } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import {
   encodeAck,
+  isTopicName,
+  reasons,
   type AckKind,
   type BrokerPacket,
   type Publish,
   type PublishRelease,
 } from "#edge/mqtt/packet";
-import type { Inbox, Sessions, StoredPublication } from "#edge/mqtt/sessions";
+import type { Sessions, StoredPublication } from "#edge/mqtt/sessions";
+import type { Inbox } from "#edge/mqtt/stored";
 import type { Access } from "#edge/mqtt/access";
 import { inboxOf, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut, Traffic } from "./fan-out.ts";
 import { afterEarlier, inOrder } from "./in-order.ts";
+import type { SharedTarget } from "./shared-subscriptions.ts";
 
 export interface PublishingParts {
   readonly access: Access;
@@ -23,6 +27,8 @@ export interface PublishingParts {
   /** @returns when edgecore has stored the message, undefined when no module subscribed to its topic */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
   readonly mostLevels: number;
+  /** messages of QoS 1 and 2 that a client of MQTT 5 may have unacknowledged */
+  readonly receiveMaximum: number;
 }
 
 /**
@@ -46,15 +52,15 @@ export class Publishing {
 
   /** Handles a PUBLISH or PUBREL of a client. */
   take(client: BrokerClient, packet: Publish | PublishRelease): void {
-    if (packet.cmd === "pubrel") return this.#release(client, packet.messageId ?? 0);
-    const problem = this.#problem(client, packet);
-    if (problem !== undefined) {
-      client.emit("error", new Error(problem));
+    if (packet.cmd === "pubrel") return this.#release(client, packet.messageId);
+    if (!isTopicName(packet.topic) || !isShallow(packet.topic, this.#parts.mostLevels)) {
+      client.fail(`invalid topic ${JSON.stringify(packet.topic.slice(0, 200))}`, reasons.protocolError);
       return;
     }
+    if (!this.#mayPublish(client, packet.topic)) return this.#refuse(client, packet);
     const { traffic } = this.#parts;
     traffic.received += 1;
-    traffic.receivedBytes += packet.payload?.length ?? 0;
+    traffic.receivedBytes += packet.payload.length;
     if (packet.qos === 0) this.#publish0(client, packet);
     else if (packet.qos === 1) this.#publish1(client, packet);
     else this.#publish2(client, packet);
@@ -65,11 +71,12 @@ export class Publishing {
     const { sessions, fanOut } = this.#parts;
     const named = this.#name(packet);
     if (!ours) void this.#inBackground(this.#receive(named), named);
-    const stored = sessions.store(named);
-    if (!stored) return fanOut.deliver(named);
+    const shared = this.#shared(named);
+    const stored = sessions.store(named, { shared });
+    if (!stored) return void fanOut.deliver(named, { shared });
     const deliver = (): void => {
       stored.release();
-      fanOut.deliver(named);
+      fanOut.deliver(named, { shared });
     };
     if (packet.qos === 0) {
       void this.#inBackground(stored.committed, named);
@@ -79,40 +86,78 @@ export class Publishing {
     void this.#inBackground(stored.committed, named)?.then(deliver);
   }
 
+  #shared({ topic = "", qos }: BrokerPacket): readonly SharedTarget[] {
+    return this.#parts.fanOut.shared.choose(topic, qos);
+  }
+
   #publish0(client: BrokerClient, packet: Publish): void {
     const { sessions, fanOut } = this.#parts;
-    void this.#inBackground(this.#receive(packet), packet);
-    void this.#inBackground(sessions.store(packet)?.committed, packet);
-    fanOut.deliver(packet, client.publisher);
+    const named = client.version === 5 ? this.#name(packet, client.id) : packet;
+    const shared = this.#shared(named);
+    void this.#inBackground(this.#receive(named), named);
+    void this.#inBackground(sessions.store(named)?.committed, named);
+    fanOut.deliver(named, { publisher: client.publisher, shared });
   }
 
   #publish1(client: BrokerClient, packet: Publish): void {
-    const named = this.#name(packet);
+    if (this.#isBeyond(client, client.unanswered)) return;
+    const { messageId = 0 } = packet;
+    const named = this.#name(packet, client.id);
+    const shared = this.#shared(named);
     const received = this.#receive(named);
-    const stored = this.#parts.sessions.store(named);
+    const stored = this.#parts.sessions.store(named, { shared });
     const finish = (): void => {
       stored?.release();
-      this.#parts.fanOut.deliver(named, client.publisher);
-      acknowledge(client, "puback", packet.messageId);
+      const isMatched = this.#parts.fanOut.deliver(named, { publisher: client.publisher, shared });
+      const isForNobody = !isMatched && received === undefined && (stored?.sessions ?? 0) === 0;
+      const reason = isForNobody ? reasons.noMatchingSubscribers : reasons.success;
+      acknowledge(client, "puback", { messageId, reason });
     };
-    const work = received || stored ? Promise.all([received, stored?.committed]) : undefined;
-    inOrder(client, work, { finish, giveUp: () => stored?.discard() });
+    if (!received && !stored) return inOrder(client, undefined, { finish });
+    client.unanswered += 1;
+    inOrder(client, Promise.all([received, stored?.committed]), {
+      finish: () => {
+        client.unanswered -= 1;
+        finish();
+      },
+      giveUp: () => stored?.discard(),
+    });
   }
 
   /** Its id is stored in one commit with its queue entries, after the twins have it: a repetition changes nothing. */
   #publish2(client: BrokerClient, packet: Publish): void {
-    const messageId = packet.messageId ?? 0;
+    const { messageId = 0 } = packet;
     const inbox = inboxOf(client, this.#parts.sessions);
-    const finish = (): void => acknowledge(client, "pubrec", messageId);
+    const finish = (): void => acknowledge(client, "pubrec", { messageId });
     const repeated = inbox.taken.has(messageId) ? Promise.resolve(true) : inbox.arriving.get(messageId);
     if (repeated) return inOrder(client, repeated.then(expectStored), { finish });
-    if (inbox.taken.size + inbox.arriving.size >= mostUnreleased) {
-      client.emit("error", new Error(`more than ${mostUnreleased} unreleased messages of QoS 2`));
+    const open = inbox.taken.size + inbox.arriving.size;
+    if (this.#isBeyond(client, client.unanswered + open)) return;
+    if (open >= mostUnreleased) {
+      client.fail(`more than ${mostUnreleased} unreleased messages of QoS 2`, reasons.quotaExceeded);
       return;
     }
-    const work = this.#store2(client, this.#name(packet), { messageId, inbox });
+    const work = this.#store2(client, this.#name(packet, client.id), { messageId, inbox });
     this.#noteArriving(inbox, messageId, work);
     inOrder(client, work, { finish });
+  }
+
+  /** Disconnects a client of MQTT 5 that sends more than it was told it may (section 4.9). */
+  #isBeyond(client: BrokerClient, open: number): boolean {
+    const { receiveMaximum } = this.#parts;
+    if (client.version !== 5 || open < receiveMaximum) return false;
+    client.fail(`more than ${receiveMaximum} unacknowledged messages`, reasons.receiveMaximum);
+    return true;
+  }
+
+  /** MQTT 3 has no other answer than to close the connection. */
+  #refuse(client: BrokerClient, { topic, qos, messageId = 0 }: Publish): void {
+    const problem = `topic ${topic} is not allowed`;
+    if (client.version !== 5) return client.fail(problem, reasons.notAuthorized);
+    if (qos === 0) return;
+    const reason = reasons.notAuthorized;
+    const kind = qos === 1 ? "puback" : "pubrec";
+    inOrder(client, undefined, { finish: () => acknowledge(client, kind, { messageId, reason }) });
   }
 
   async #store2(
@@ -122,10 +167,11 @@ export class Publishing {
   ): Promise<void> {
     const { sessions, fanOut } = this.#parts;
     await afterEarlier(client, this.#receive(named));
-    const sender = client.clean ? undefined : { client: client.id ?? "", messageId, inbox };
-    await committed(sessions.store(named, sender));
+    const sender = client.clean ? undefined : { client: client.id, messageId, inbox };
+    const shared = this.#shared(named);
+    await committed(sessions.store(named, { sender, shared }));
     if (client.clean) inbox.taken.set(messageId, 0);
-    fanOut.deliver(named, client.publisher);
+    fanOut.deliver(named, { publisher: client.publisher, shared });
   }
 
   #noteArriving(inbox: Inbox, messageId: number, work: Promise<void>): void {
@@ -139,30 +185,24 @@ export class Publishing {
 
   #release(client: BrokerClient, messageId: number): void {
     const { sessions } = this.#parts;
-    const finish = (): void => acknowledge(client, "pubcomp", messageId);
+    // Also for an unknown id: the PUBCOMP may have been lost.
+    const finish = (): void => acknowledge(client, "pubcomp", { messageId });
     const earlier = client.tail;
     const work = (async (): Promise<void> => {
       // Its message may not be stored yet.
       if (earlier) await earlier;
       if (client.clean) client.inbox?.taken.delete(messageId);
-      else await sessions.releaseIncoming(client.id ?? "", messageId);
+      else await sessions.releaseIncoming(client.id, messageId);
     })();
     if (client.clean && !earlier) return finish();
     inOrder(client, work, { finish });
-  }
-
-  #problem(client: BrokerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {
-    if (!isTopic(topic, this.#parts.mostLevels))
-      return `invalid topic ${JSON.stringify(topic.slice(0, 200))}`;
-    if (qos > 0 && messageId === 0) return "message without a message id";
-    return this.#mayPublish(client, topic) ? undefined : `topic ${topic} is not allowed`;
   }
 
   #mayPublish({ identity, id }: BrokerClient, topic: string): boolean {
     const { access, log } = this.#parts;
     if (identity && access.mayPublish(identity, topic)) return true;
     const fields = { client: identity?.clientId, user: identity?.user, topic, what: "publish" };
-    log.warn("denied an MQTT client access to a topic", fields, id ?? "");
+    log.warn("denied an MQTT client access to a topic", fields, id);
     return false;
   }
 
@@ -181,9 +221,15 @@ export class Publishing {
   }
 
   /** Gives a message the identity by which queues find it. */
-  #name<P extends BrokerPacket>(packet: P): P {
+  #name<P extends BrokerPacket & { readonly expirySeconds?: number | undefined }>(
+    packet: P,
+    origin?: string,
+  ): P {
     this.#counter += 1;
-    return { ...packet, brokerId: "own", brokerCounter: this.#counter };
+    const { expirySeconds } = packet;
+    const expiresAtMs =
+      expirySeconds === undefined ? undefined : this.#parts.sessions.expiryAfter(expirySeconds);
+    return { ...packet, brokerId: "own", brokerCounter: this.#counter, origin, expiresAtMs };
   }
 }
 
@@ -202,12 +248,14 @@ function expectStored(isStored: boolean): void {
   if (!isStored) throw new Error("the message that it repeats could not be stored");
 }
 
-function acknowledge({ outbound }: BrokerClient, kind: AckKind, messageId = 0): void {
-  outbound.send(encodeAck(kind, messageId));
+function acknowledge(
+  { outbound, version }: BrokerClient,
+  kind: AckKind,
+  { messageId, reason = reasons.success }: { readonly messageId: number; readonly reason?: number },
+): void {
+  outbound.send(encodeAck(kind, messageId, version === 5 ? reason : 0));
 }
 
-/** Topic names have no wildcards (MQTT 3.1.1 section 4.7.1). */
-function isTopic(topic: string, mostLevels: number): boolean {
-  if (topic === "" || topic.includes("+") || topic.includes("#")) return false;
+function isShallow(topic: string, mostLevels: number): boolean {
   return topic.length < mostLevels || topic.split("/").length <= mostLevels;
 }

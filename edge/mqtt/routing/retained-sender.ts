@@ -1,7 +1,13 @@
 import { nextTurn } from "#shared/clock";
-import { encodePublish, lowerQos, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
-import type { Sessions } from "#edge/mqtt/sessions";
-import { acknowledged, inFlightWindow, type BrokerClient } from "#edge/mqtt/connection";
+import {
+  encodeIdentifiers,
+  lowerQos,
+  type BrokerPacket,
+  type QoS,
+  type Subscription,
+} from "#edge/mqtt/packet";
+import { targetOf, type Sessions } from "#edge/mqtt/sessions";
+import { acknowledged, inFlightWindow, windowOf, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 
 /** Bytes that may wait for the client when the next batch is sent, and bytes of a batch: two socket writes. */
@@ -15,6 +21,7 @@ const mostInBatch = 250;
 const mostQueuedBytes = 4 * 1024 * 1024;
 /** Identifies these messages in queues, together with a counter; those of clients have another name. */
 const brokerId = "retained";
+const nothing = Buffer.alloc(0);
 
 /**
  * Sends retained messages to a client that subscribes (MQTT 3.1.1 section 3.8.4), one SUBSCRIBE after the other, as fast as it
@@ -41,13 +48,14 @@ export class RetainedSender {
 
   async #sendAll(client: BrokerClient, subscriptions: readonly Subscription[]): Promise<void> {
     let largest = 1;
-    for (const { topic: filter, qos: granted } of subscriptions) {
+    for (const subscription of subscriptions) {
+      const { topic: filter, qos: granted } = subscription;
       await roomFor(client, granted, largest);
       // Read from the store only when it can be sent: a newer message of the topic could be sent before it otherwise.
       for (const batch of inBatches(this.#sessions.retained(filter))) {
-        if (client.conn.destroyed || !client.subscriber) return;
+        if (client.isClosed || !client.subscriber) return;
         if (!this.#fanOut.hasFilter(client.subscriber, filter)) break;
-        await this.#sendBatch(client, batch, granted);
+        await this.#sendBatch(client, batch, subscription);
         largest = batch.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
         await nextTurn();
         await roomFor(client, granted, largest);
@@ -55,15 +63,24 @@ export class RetainedSender {
     }
   }
 
-  async #sendBatch(client: BrokerClient, batch: readonly BrokerPacket[], granted: QoS): Promise<void> {
+  async #sendBatch(
+    client: BrokerClient,
+    batch: readonly BrokerPacket[],
+    subscription: Subscription,
+  ): Promise<void> {
     const packets = batch
       .filter(({ topic = "" }) => client.subscriber?.mayReceive(topic) === true)
-      .map((packet) => this.#name(packet, granted));
-    if (!client.clean) await this.#store(client, packets);
+      .map((packet) => this.#name(packet, subscription.qos));
+    if (!client.clean) await this.#store(client, packets, subscription);
+    const { identifier } = subscription;
     for (const packet of packets) {
-      const { topic = "", payload = "", qos } = packet;
-      if (qos > 0) client.subscriber?.deliver(packet, qos === 2 ? 2 : 1);
-      else client.outbound.send(encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }));
+      const { qos, properties = nothing } = packet;
+      const own =
+        identifier === undefined
+          ? packet
+          : { ...packet, properties: Buffer.concat([properties, encodeIdentifiers([identifier])]) };
+      if (qos === 0) client.subscriber?.send(own);
+      else client.subscriber?.deliver(own, qos);
     }
   }
 
@@ -78,10 +95,15 @@ export class RetainedSender {
   }
 
   /** Stores a batch with one commit. */
-  async #store(client: BrokerClient, packets: readonly BrokerPacket[]): Promise<void> {
+  async #store(
+    client: BrokerClient,
+    packets: readonly BrokerPacket[],
+    subscription: Subscription,
+  ): Promise<void> {
+    const target = { ...targetOf(subscription), keepsRetain: true, client: client.id };
     const stored = packets
       .filter(({ qos }) => qos > 0)
-      .map((packet) => this.#sessions.storeFor(client.id ?? "", packet, packet.qos));
+      .map((packet) => this.#sessions.storeFor(target, packet));
     try {
       await Promise.all(stored.map(({ committed }) => committed));
     } catch (error) {
@@ -94,7 +116,8 @@ export class RetainedSender {
 
 /** Waits until the client can take a batch of messages of at most `largest` bytes. */
 async function roomFor(client: BrokerClient, granted: QoS, largest: number): Promise<void> {
-  const most = inFlightWindow - mostInBatch;
+  const window = Math.min(inFlightWindow, windowOf(client));
+  const most = window - Math.min(mostInBatch, window);
   if (granted > 0)
     await acknowledged(client, client.clean ? most : Math.min(most, Math.floor(mostQueuedBytes / largest)));
   await client.outbound.drained(mostWaitingBytes);

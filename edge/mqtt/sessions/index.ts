@@ -1,4 +1,4 @@
-export { newInbox, type Inbox } from "./inboxes.ts";
-export { clientIdOf, sessionName } from "./session-name.ts";
+export type { SessionCounts, SessionLimits, StoredPublication, StoreOptions } from "./session-parts.ts";
 export { sessionMarker, subscriptionWeight } from "./session-subscriptions.ts";
-export { Sessions, type SessionCounts, type SessionLimits, type StoredPublication } from "./sessions.ts";
+export { Sessions } from "./sessions.ts";
+export { joinTarget, targetOf, type SessionTarget } from "./subscription-index.ts";

@@ -19,7 +19,7 @@ export class SessionQueue {
    */
   readonly #droppable = new Map<number, QueueEntry>();
 
-  /** bytes of all payloads */
+  /** bytes of all payloads and properties */
   bytes = 0;
   /** bytes of the payloads of droppable messages */
   droppableBytes = 0;
@@ -96,7 +96,7 @@ export class SessionQueue {
 }
 
 export function payloadBytes({ packet }: QueueEntry): number {
-  return packet.payload?.length ?? 0;
+  return (packet.payload?.length ?? 0) + (packet.properties?.length ?? 0);
 }
 
 function isDroppable({ packet }: QueueEntry): boolean {

@@ -1,14 +1,19 @@
-import { lowerQos, type BrokerPacket } from "#edge/mqtt/packet";
-import type { Journal } from "./journal.ts";
+import { encodeIdentifiers, lowerQos, type BrokerPacket } from "#edge/mqtt/packet";
+import type { BrokerClock, Journal } from "#edge/mqtt/stored";
 import { QueuesBySize } from "./queues-by-size.ts";
 import { payloadBytes, SessionQueue, type QueueEntry } from "./session-queue.ts";
-import type { SessionSubscription } from "./subscription-index.ts";
+import type { SessionTarget } from "./subscription-index.ts";
 
 export interface QueueLimits {
   /** messages kept for a client that is offline */
   readonly queueSize: number;
   readonly isOnline: (client: string) => boolean;
   readonly onDropped: (client: string) => void;
+}
+
+export interface QueueParts {
+  readonly nextRow: () => number;
+  readonly clock: BrokerClock;
 }
 
 /** A message in the queue of a session. */
@@ -32,15 +37,17 @@ export class SessionQueues {
   readonly #journal: Journal;
   readonly #limits: QueueLimits;
   readonly #nextRow: () => number;
+  readonly #clock: BrokerClock;
   readonly #queues = new Map<string, SessionQueue>();
   readonly #bySize = new QueuesBySize();
   #bytes = 0;
   #droppableBytes = 0;
 
-  constructor(journal: Journal, limits: QueueLimits, nextRow: () => number) {
+  constructor(journal: Journal, limits: QueueLimits, { nextRow, clock }: QueueParts) {
     this.#journal = journal;
     this.#limits = limits;
     this.#nextRow = nextRow;
+    this.#clock = clock;
   }
 
   /** messages in all queues */
@@ -64,21 +71,24 @@ export class SessionQueues {
   }
 
   /**
-   * Queues a message for each subscription, and drops the oldest ones to make room. If there is no room even so, the
+   * Queues a message for each session, and drops the oldest ones to make room. If there is no room even so, the
    * session does not get the message. The payload is copied, because it is a view of the buffer that was read with it.
    */
-  enqueue(subscriptions: readonly SessionSubscription[], packet: BrokerPacket): QueuedMessage[] {
-    if (subscriptions.length === 0) return [];
-    const { topic = "", retain = false, brokerId = "", brokerCounter = 0 } = packet;
+  enqueue(targets: readonly SessionTarget[], packet: BrokerPacket): QueuedMessage[] {
+    if (targets.length === 0) return [];
     const payload = Buffer.from(packet.payload ?? "");
-    return subscriptions.flatMap(({ clientId: client, qos: granted }): QueuedMessage[] => {
-      if (!this.#makeRoom(this.#queue(client), payload.length)) {
+    if (packet.expiresAtMs !== undefined) this.#clock.note();
+    return targets.flatMap((target): QueuedMessage[] => {
+      const { client } = target;
+      const entry: QueueEntry = {
+        row: this.#nextRow(),
+        packet: queued(packet, payload, target),
+        ready: false,
+      };
+      if (!this.#makeRoom(this.#queue(client), payloadBytes(entry))) {
         this.#limits.onDropped(client);
         return [];
       }
-      const common = { cmd: "publish", topic, payload, retain, brokerId, brokerCounter } as const;
-      const qos = lowerQos(packet.qos, granted);
-      const entry: QueueEntry = { row: this.#nextRow(), packet: { ...common, qos }, ready: false };
       this.load(client, entry);
       this.#journal.putPacket("out", client, entry);
       return [{ client, entry }];
@@ -200,4 +210,22 @@ function bytesBeyondLarge(queue: SessionQueue): number {
   const oldest = queue.oldest();
   const large = oldest && payloadBytes(oldest) > mostQueueBytes ? payloadBytes(oldest) : 0;
   return queue.bytes - large;
+}
+
+function queued(packet: BrokerPacket, payload: Buffer, target: SessionTarget): BrokerPacket {
+  const { topic = "", brokerId = "", brokerCounter = 0, properties, expiresAtMs } = packet;
+  const { qos: granted, keepsRetain = false, identifiers } = target;
+  return {
+    cmd: "publish",
+    topic,
+    payload,
+    qos: lowerQos(packet.qos, granted),
+    retain: packet.retain === true && keepsRetain,
+    brokerId,
+    brokerCounter,
+    properties: identifiers
+      ? Buffer.concat([properties ?? Buffer.alloc(0), encodeIdentifiers(identifiers)])
+      : properties,
+    expiresAtMs,
+  };
 }

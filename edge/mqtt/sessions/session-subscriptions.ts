@@ -1,12 +1,9 @@
-import { parseQos, type QoS, type Subscription } from "#edge/mqtt/packet";
+import { parseQos, parseShared, type Subscription } from "#edge/mqtt/packet";
+import type { Journal } from "#edge/mqtt/stored";
 import type { SubscriptionRow } from "#edge/store";
-import type { Journal } from "./journal.ts";
-import { subscriptionKey, SubscriptionIndex, type SessionSubscription } from "./subscription-index.ts";
+import { subscriptionKey, SubscriptionIndex, type SessionTarget } from "./subscription-index.ts";
 
-/**
- * A subscription of every persistent session, to a topic that no client may use: aedes concludes from the subscriptions
- * whether there is a session (Session Present in the CONNACK), and a session may have none.
- */
+/** A subscription of every persistent session, to a topic that no client may use: a session may have no other. */
 export const sessionMarker = "$SYS/session";
 
 /** Measured bytes of memory of a subscription, for each of its levels and for each character. */
@@ -25,13 +22,13 @@ export function subscriptionWeight(filter: string): number {
 export class SessionSubscriptions {
   readonly #journal: Journal;
   /** Sessions in the order in which their clients last connected. */
-  readonly #bySession = new Map<string, Map<string, QoS>>();
+  readonly #bySession = new Map<string, Map<string, Subscription>>();
   readonly #index = new SubscriptionIndex();
   #weight = 0;
 
   constructor(journal: Journal, rows: Iterable<SubscriptionRow>) {
     this.#journal = journal;
-    for (const { client, topic, qos } of rows) this.#load(client, topic, parseQos(qos));
+    for (const row of rows) this.#load(row.client, subscriptionOf(row));
   }
 
   /** Weight of all subscriptions, see `subscriptionWeight`. */
@@ -58,26 +55,21 @@ export class SessionSubscriptions {
     return this.#bySession.has(client);
   }
 
-  /** Subscriptions with the marker; undefined if there is no session. */
-  find(client: string): ReadonlyMap<string, QoS> | undefined {
-    return this.#bySession.get(client);
-  }
-
   /** Subscriptions without the marker. */
   list(client: string): Subscription[] {
-    const topics = [...(this.#bySession.get(client) ?? [])];
-    return topics.filter(([topic]) => topic !== sessionMarker).map(([topic, qos]) => ({ topic, qos }));
+    return [...(this.#bySession.get(client)?.values() ?? [])].filter(({ topic }) => topic !== sessionMarker);
   }
 
-  /** Subscriptions with QoS 1 or 2 that cover a topic, one for each session. */
-  match(topic: string): SessionSubscription[] {
-    return this.#index.match(topic);
+  /** Sessions that a message of a topic is queued for, shared subscriptions apart. */
+  match(topic: string, origin?: string): SessionTarget[] {
+    return this.#index.match(topic, origin);
   }
 
   begin(client: string): void {
-    this.#bySession.set(client, new Map([[sessionMarker, 0]]));
+    const marker = { topic: sessionMarker, qos: 0 } as const;
+    this.#bySession.set(client, new Map([[sessionMarker, marker]]));
     this.#weight += subscriptionWeight(sessionMarker);
-    this.#put(client, sessionMarker, 0);
+    this.#put(client, marker);
   }
 
   /** The client connects: of all sessions it is now the last one to be evicted. */
@@ -89,15 +81,16 @@ export class SessionSubscriptions {
   }
 
   /** Adds subscriptions to a session that has begun. */
-  add(client: string, granted: ReadonlyMap<string, QoS>): void {
+  add(client: string, subscriptions: Iterable<Subscription>): void {
     const topics = this.#bySession.get(client);
     if (!topics) return;
-    for (const [topic, qos] of granted) {
+    for (const subscription of subscriptions) {
+      const { topic } = subscription;
       this.#index.remove(client, topic);
       if (!topics.has(topic)) this.#weight += subscriptionWeight(topic);
-      topics.set(topic, qos);
-      if (qos > 0) this.#index.add({ clientId: client, topic, qos });
-      this.#put(client, topic, qos);
+      topics.set(topic, subscription);
+      this.#addToIndex(client, subscription);
+      this.#put(client, subscription);
     }
   }
 
@@ -119,16 +112,33 @@ export class SessionSubscriptions {
     this.remove(client, [...(this.#bySession.get(client)?.keys() ?? [])]);
   }
 
-  #load(client: string, topic: string, qos: QoS): void {
-    const topics = this.#bySession.get(client) ?? new Map<string, QoS>();
-    this.#bySession.set(client, topics.set(topic, qos));
+  #load(client: string, subscription: Subscription): void {
+    const { topic } = subscription;
+    const topics = this.#bySession.get(client) ?? new Map<string, Subscription>();
+    this.#bySession.set(client, topics.set(topic, subscription));
     this.#weight += subscriptionWeight(topic);
-    if (qos > 0) this.#index.add({ clientId: client, topic, qos });
+    this.#addToIndex(client, subscription);
   }
 
-  #put(client: string, topic: string, qos: QoS): void {
+  /** Who of a group gets a message is decided elsewhere (see routing/shared-subscriptions.ts). */
+  #addToIndex(client: string, subscription: Subscription): void {
+    if (!parseShared(subscription.topic)) this.#index.add({ ...subscription, client });
+  }
+
+  #put(client: string, { topic, qos, noLocal, retainAsPublished, identifier }: Subscription): void {
+    const options = (noLocal === true ? 1 : 0) | (retainAsPublished === true ? 2 : 0);
     this.#journal.add(`s${subscriptionKey(client, topic)}`, (sessions) =>
-      sessions.putSubscription({ client, topic, qos }),
+      sessions.putSubscription({ client, topic, qos, options, identifier: identifier ?? null }),
     );
   }
+}
+
+function subscriptionOf({ topic, qos, options, identifier }: SubscriptionRow): Subscription {
+  return {
+    topic,
+    qos: parseQos(qos),
+    noLocal: (options & 1) !== 0,
+    retainAsPublished: (options & 2) !== 0,
+    identifier: identifier ?? undefined,
+  };
 }

@@ -20,6 +20,8 @@ const tables = [
   "mqtt_retained",
   "mqtt_subscription",
   "mqtt_packet",
+  "mqtt_session",
+  "mqtt_clock",
   "mqtt_outgoing",
 ] as const;
 

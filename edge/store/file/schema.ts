@@ -106,4 +106,25 @@ export const migrations: readonly string[] = [
      other TEXT,
      held_since INTEGER
    );`,
+  // MQTT 5: properties and expiry of messages, options of subscriptions, sessions that end, and the time they are counted in.
+  `ALTER TABLE mqtt_packet ADD COLUMN properties BLOB;
+   ALTER TABLE mqtt_packet ADD COLUMN expires INTEGER;
+   ALTER TABLE mqtt_packet ADD COLUMN delay INTEGER;
+   ALTER TABLE mqtt_packet ADD COLUMN due INTEGER;
+   ALTER TABLE mqtt_retained ADD COLUMN properties BLOB;
+   ALTER TABLE mqtt_retained ADD COLUMN expires INTEGER;
+   ALTER TABLE mqtt_subscription ADD COLUMN options INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE mqtt_subscription ADD COLUMN identifier INTEGER;
+   CREATE TABLE mqtt_session (
+     client TEXT PRIMARY KEY,
+     expiry INTEGER NOT NULL,
+     ends_at INTEGER
+   ) WITHOUT ROWID;
+   CREATE TABLE mqtt_clock (
+     id INTEGER PRIMARY KEY CHECK (id = 1),
+     at INTEGER NOT NULL,
+     wall INTEGER NOT NULL,
+     boot TEXT NOT NULL,
+     boot_ms INTEGER NOT NULL
+   );`,
 ];

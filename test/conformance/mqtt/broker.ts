@@ -83,9 +83,14 @@ async function toConfig(
     anonymous: setting("allow_anonymous") === "true",
     users: await readUsers(setting("password_file")),
     acl: readRules(setting("acl_file")),
-    maxPacketBytes: 268_435_456,
+    maxPacketBytes: Number(setting("max_packet_size") ?? 268_435_456),
     slowClientsBytes: 64 * 1024 * 1024,
     sessionQueueSize: Number(setting("max_queued_messages") ?? 100),
+    // As mosquitto's defaults, which its tests expect in each CONNACK.
+    receiveMaximum: Number(setting("max_inflight_messages") ?? 20),
+    topicAliasMaximum: 10,
+    sessionExpiryMaximum: undefined,
+    keepaliveMaximum: setting("max_keepalive") === undefined ? undefined : Number(setting("max_keepalive")),
   };
 }
 

@@ -10,8 +10,5 @@ export const leftOut: readonly LeftOut[] = [
   { scripts: /^08-ssl-hup|^09-pwfile/, reason: "mosquitto's password files" },
   { scripts: /^09-plugin|^14-/, reason: "plugins of mosquitto" },
   { scripts: /^10-/, reason: "mount points" },
-  {
-    scripts: /^09-(auth-bad-method|extended-auth)|^11-(message-expiry|pub-props|subscription-id)|^1[23]-/,
-    reason: "MQTT 5",
-  },
+  { scripts: /^09-extended-auth/, reason: "enhanced authentication" },
 ];

@@ -2,8 +2,11 @@ import * as fc from "fast-check";
 import { join } from "node:path";
 import { openStore } from "#edge/store";
 import { isTopicFilter, topicMatches, TopicTrie } from "#shared/mqtt";
-import { Journal } from "#internal/edge/mqtt/sessions/journal.ts";
-import { Retained } from "#internal/edge/mqtt/sessions/retained.ts";
+import { systemClock } from "#shared/clock";
+import { BrokerClock } from "#internal/edge/mqtt/stored/broker-clock.ts";
+import { Journal } from "#internal/edge/mqtt/stored/journal.ts";
+import { Deadlines } from "#internal/edge/mqtt/stored/deadlines.ts";
+import { Retained } from "#internal/edge/mqtt/stored/retained.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { fuzz } from "#internal/test/fuzz/fuzzing.ts";
 import { textOf } from "#internal/test/fuzz/json-values.ts";
@@ -72,12 +75,18 @@ fuzz("retained messages", () => {
   using dir = tempDir("fuzz-retained");
   using store = openStore(join(dir.path, "edge.db"));
   const journal = new Journal(store);
+  const clock = new BrokerClock(systemClock, journal, store.mqttSessions);
+  const deadlines = new Deadlines(
+    systemClock,
+    () => clock.nowMs(),
+    () => undefined,
+  );
   return fc.property(
     fc.array(fc.tuple(topic, fc.constantFrom("x", "y", "")), { maxLength: 20 }),
     fc.array(filter, { minLength: 1, maxLength: 5 }),
     (changes, filters) => {
       // What it writes is never committed.
-      const retained = new Retained(journal, [], () => undefined);
+      const retained = new Retained(journal, [], { clock, deadlines, onRefused: () => undefined });
       const kept = new Map<string, string>();
       for (const [name, payload] of changes) {
         retained.put({ cmd: "publish", topic: name, payload, qos: 0, retain: true });

@@ -111,7 +111,8 @@ test("broker applies the current rules to subscriptions and wills of the run bef
     using store = openStore(database);
     const left = { id: 7777, client: "x", kind: "will", messageId: null, cmd: "publish", qos: 1 } as const;
     await edge[Symbol.asyncDispose]();
-    store.mqttSessions.putPacket({ ...left, topic: own, retain: 0, payload: Buffer.from("{}"), user: null });
+    const message = { topic: own, retain: 0, payload: Buffer.from("{}"), user: null, properties: null };
+    store.mqttSessions.putPacket({ ...left, ...message, expires: null, delay: null, due: null });
   }
   await using edge = await startBus(dir.path, { database, broker: { users, acl: secretive } });
   using spy = await openRaw(edge.bus.mqttPort);

@@ -11,10 +11,10 @@ export interface RawClient extends Disposable {
   next(): Promise<Packet>;
 }
 
-export async function openRaw(port: number | undefined): Promise<RawClient> {
+export async function openRaw(port: number | undefined, protocolVersion: 4 | 5 = 4): Promise<RawClient> {
   const socket = connect(port ?? 0, "127.0.0.1");
   await once(socket, "connect");
-  const reader = parser({ protocolVersion: 4 });
+  const reader = parser({ protocolVersion });
   const got: Packet[] = [];
   const waiting: ((packet: Packet) => void)[] = [];
   reader.on("packet", (packet) => {
@@ -27,7 +27,8 @@ export async function openRaw(port: number | undefined): Promise<RawClient> {
   return {
     socket,
     closed: new Promise((resolve) => socket.once("close", resolve)),
-    send: (...packets) => void socket.write(Buffer.concat(packets.map((packet) => generate(packet)))),
+    send: (...packets) =>
+      void socket.write(Buffer.concat(packets.map((packet) => generate(packet, { protocolVersion })))),
     next: () => {
       const packet = got.shift();
       return packet ? Promise.resolve(packet) : new Promise((resolve) => waiting.push(resolve));
@@ -46,6 +47,10 @@ export function connectPacket(clientId: string, more: object = {}): Packet {
     keepalive: 0,
     ...more,
   };
+}
+
+export function connectPacket5(clientId: string, properties: object = {}, more: object = {}): Packet {
+  return connectPacket(clientId, { protocolVersion: 5, properties, ...more });
 }
 
 export function publishPacket(topic: string, qos: 0 | 1 | 2, messageId: number, dup = false): IPublishPacket {

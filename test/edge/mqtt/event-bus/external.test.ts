@@ -1,4 +1,8 @@
 import { expect, test } from "bun:test";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { Aedes } from "aedes";
 import { connectAsync } from "mqtt";
 import { freePort, hasMosquitto, startMosquitto } from "#internal/test/support/machine/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -11,6 +15,32 @@ import { until } from "#internal/test/edge/mqtt/until.ts";
 const update = "$hw/events/device/d1/twin/update";
 
 const mosquitto = hasMosquitto();
+
+test("event bus serves devices of a broker by aedes", async () => {
+  using dir = tempDir();
+  await using stack = new AsyncDisposableStack();
+  const aedes = await Aedes.createBroker();
+  const server = createServer(aedes.handle).listen(0, "127.0.0.1");
+  stack.defer(async () => {
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    await new Promise((resolve) => server.close(resolve));
+  });
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" ? (address?.port ?? 0) : 0;
+  await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(port) });
+  await until(() => edge.bus.externalConnected());
+  const device = await connectAsync(`mqtt://127.0.0.1:${port}`);
+  const seen = collect(device);
+  await device.subscribeAsync(`${update}/result`, { qos: 1 });
+  await until(async () => {
+    await device.publishAsync(update, "{}", { qos: 1 });
+    return edge.received.length > 0;
+  });
+  await edge.publish({ topic: `${update}/result`, payload: Buffer.from("done") });
+  expect((await seen.count(1)).map(({ text }) => text)).toEqual(["done"]);
+  await device.endAsync();
+});
 
 test.skipIf(!mosquitto)("event bus serves devices of an external broker that starts later", async () => {
   using dir = tempDir();
@@ -192,3 +222,42 @@ function subscriptionsOf({ store }: Awaited<ReturnType<typeof startBus>>): strin
     .map(({ value }) => value)
     .join();
 }
+
+test("event bus speaks MQTT 5 with an external broker: the session stays, and refused messages stop nothing", async () => {
+  using dir = tempDir();
+  const users = [
+    { name: "node", passwordHash: await Bun.password.hash("secret", { algorithm: "bcrypt", cost: 4 }) },
+  ];
+  const acl = [
+    { topic: "secret", access: "deny" },
+    { topic: "#", access: "readwrite" },
+    { topic: "$hw/#", access: "readwrite" },
+  ] as const;
+  // Another edgecore is the broker, one that takes three messages at a time.
+  await using other = await startBus(dir.path, {
+    broker: { users, acl, receiveMaximum: 3 },
+    database: join(dir.path, "other.db"),
+  });
+  const external = { ...externalAt(other.bus.mqttPort ?? 0, 5), username: "node", password: "secret" };
+  const reader = await other.connect();
+  const seen = collect(reader);
+  await reader.subscribeAsync("said/#", { qos: 1 });
+  {
+    await using edge = await startBus(dir.path, { broker: undefined, external });
+    await until(() => edge.bus.externalConnected());
+    await edge.publish({ topic: "secret", payload: Buffer.from("no") });
+    for (let n = 0; n < 50; n += 1)
+      await edge.publish({ topic: `said/${n}`, payload: Buffer.from(String(n)) });
+    expect((await seen.count(50)).map(({ text }) => Number(text))).toEqual(
+      Array.from({ length: 50 }, (_, n) => n),
+    );
+    await until(() => edge.store.mqttOutgoing.size().entries === 0);
+    await until(() => other.store.mqttSessions.subscriptions().length > 5);
+  }
+  // A message of QoS 1 waits in the session.
+  const device = await other.connect();
+  await device.publishAsync(update, "{}", { qos: 1 });
+  await using edge = await startBus(dir.path, { broker: undefined, external });
+  await until(() => edge.received.length > 0);
+  expect(edge.received.map(({ topic }) => topic)).toEqual([update]);
+});

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { Bus } from "#shared/bus";
-import { systemClock } from "#shared/clock";
+import { systemClock, type Clock } from "#shared/clock";
 import type { BrokerConfig, ExternalBrokerConfig } from "#shared/config";
 import type { RuleMeaning } from "#shared/rules";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
@@ -23,6 +23,10 @@ export const openBroker: BrokerConfig = {
   maxPacketBytes: 1024 * 1024,
   slowClientsBytes: 64 * 1024 * 1024,
   sessionQueueSize: 100,
+  receiveMaximum: 1000,
+  topicAliasMaximum: 10,
+  sessionExpiryMaximum: undefined,
+  keepaliveMaximum: undefined,
 };
 
 export interface BusHarness extends AsyncDisposable {
@@ -42,6 +46,7 @@ export interface BusHarnessOptions {
   readonly external?: ExternalBrokerConfig;
   /** the database file; by default in the directory */
   readonly database?: string | undefined;
+  readonly clock?: Clock;
   /** Rules that are stored. */
   readonly rules?: readonly RuleMeaning[];
   readonly receive?: (message: MqttMessage) => Promise<void>;
@@ -76,7 +81,7 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
   const eventBus = stack.use(
     await startEventBus(
       { node: "ke-edge", version: "0.0.0", qos: 0, retain: false, broker, external: options.external },
-      { port, store, clock: systemClock, log },
+      { port, store, clock: options.clock ?? systemClock, log },
     ),
   );
   const clients: MqttClient[] = [];

@@ -59,8 +59,9 @@ function answerTo(packet: Packet, connection: number): Packet | undefined {
   return packet.cmd === "pingreq" ? { cmd: "pingresp" } : undefined;
 }
 
-export function externalAt(port: number): ExternalBrokerConfig {
+export function externalAt(port: number, protocol: 4 | 5 = 4): ExternalBrokerConfig {
   return {
+    protocol,
     url: `tcp://127.0.0.1:${port}`,
     clientId: undefined,
     username: undefined,

@@ -1,3 +1,4 @@
+import { systemClock } from "#shared/clock";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
@@ -30,14 +31,16 @@ function open(isOnline = (): boolean => true): Harness {
     onDropped: (client) => void dropped.push(client),
     onNotRetained: () => undefined,
     onEvicted: () => undefined,
-    willOf: () => undefined,
+    clock: systemClock,
+    onEnded: () => undefined,
+    onWill: () => undefined,
   });
   let count = 0;
   return {
     sessions,
     dropped,
     begin: async (client, topic, qos = 1) => {
-      await sessions.subscribe(client, new Map([[topic, qos]]));
+      await sessions.subscribe(client, [{ topic, qos }]);
     },
     publish: async (topic, bytes, qos = 1) => {
       const stored = sessions.store({
@@ -109,8 +112,7 @@ test("sessions take at most 80 MiB when each uses the reserve", async () => {
 test("the largest queue with droppable messages drops one when larger queues have none", async () => {
   using harness = open();
   await fill(harness);
-  for (let n = 1; n <= 8; n += 1)
-    await harness.sessions.persistence.outgoingClearMessageId({ id: "stuck0" }, ack(n));
+  for (let n = 1; n <= 8; n += 1) harness.sessions.finish("stuck0", n);
   await harness.begin("slow", "slow/#");
   for (let n = 0; n < 8; n += 1) await harness.publish(`slow/${n}`, megabyte);
   await harness.begin("late", "late");
@@ -150,10 +152,6 @@ test("a message without room even in a queue without droppable messages drops no
   expect(harness.topics("busy")).toEqual(["busy"]);
   expect(harness.dropped).toEqual(["idle"]);
 });
-
-function ack(messageId: number): BrokerPacket {
-  return { cmd: "pubrel", qos: 2, messageId };
-}
 
 test("a message for which messages in flight leave no room drops none", async () => {
   let online = true;

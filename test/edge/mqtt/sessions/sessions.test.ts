@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { systemClock } from "#shared/clock";
 import type { BrokerPacket } from "#edge/mqtt/packet";
 import { Sessions, type SessionLimits } from "#edge/mqtt/sessions";
 import { openStore } from "#edge/store";
@@ -23,7 +24,9 @@ function makeLimits(queueSize: number, events: SessionEvents): SessionLimits {
     onDropped: (client) => void events.dropped.push(client),
     onNotRetained: (topic) => void events.notRetained.push(topic),
     onEvicted: (client) => void events.evicted.push(client),
-    willOf: () => undefined,
+    clock: systemClock,
+    onEnded: () => undefined,
+    onWill: () => undefined,
   };
 }
 
@@ -40,7 +43,7 @@ test.each(["offline", "online"])("sessions keep the newest 8 MiB for a client th
   using store = openStore(join(dir.path, "edge.db"));
   const events = nothing();
   const sessions = new Sessions(store, makeLimits(1000, events));
-  await sessions.subscribe(client, new Map([["big/#", 1]]));
+  await sessions.subscribe(client, [{ topic: "big/#", qos: 1 }]);
   for (let n = 0; n < 20; n += 1)
     await put(sessions, {
       cmd: "publish",
@@ -117,7 +120,8 @@ test("sessions that connected last are kept when there are too many", async () =
   using store = openStore(join(dir.path, "edge.db"));
   const events = nothing();
   const sessions = new Sessions(store, makeLimits(10, events));
-  const arrive = (id: string): Promise<unknown> => sessions.persistence.subscriptionsByClient({ id });
+  const arrive = (id: string): Promise<unknown> =>
+    sessions.begin(id, { clean: false, expiry: undefined, will: undefined }).committed;
   await Promise.all(Array.from({ length: 9999 }, (_, n) => arrive(`offline-${n}`)));
   await arrive("online-1");
   await arrive("offline-0");

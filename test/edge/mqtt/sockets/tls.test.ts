@@ -4,26 +4,15 @@ import { once } from "node:events";
 import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
+import { makeCertificate } from "./certificate.ts";
 import { needsCommands } from "#internal/test/support/needs.ts";
 
 const hasOpenssl = needsCommands("openssl");
-
-function makeCertificate(directory: string): { readonly certFile: string; readonly keyFile: string } {
-  const [certFile, keyFile] = [join(directory, "cert.pem"), join(directory, "key.pem")];
-  const request =
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
-  const names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-  const files = ["-keyout", keyFile, "-out", certFile];
-  const made = Bun.spawnSync(["openssl", ...request.split(" "), ...names, ...files]);
-  expect(made.exitCode).toBe(0);
-  return { certFile, keyFile };
-}
 
 test.skipIf(!hasOpenssl)("broker serves TLS over TCP and WebSocket", async () => {
   using dir = tempDir();
@@ -87,6 +76,8 @@ test.skipIf(!hasOpenssl)(
       const socket = tls.connect({ port: edge.bus.mqttPort ?? 0, host: "127.0.0.1", ...trusted });
       socket.on("error", () => undefined);
       await once(socket, "secureConnect");
+      // The CONNACK may arrive: without a reader the socket would stay open.
+      socket.resume();
       const closed = once(socket, "close");
       const leave = generate({ cmd: "disconnect" });
       if (n % 2 === 0) socket.end(Buffer.concat([generate(connectPacket(`c${n}`)), leave]));

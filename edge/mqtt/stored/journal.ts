@@ -1,7 +1,11 @@
 import { nextTurn } from "#shared/clock";
 import type { MqttSessions, PacketRow, Store } from "#edge/store";
-import { parseQos, type BrokerPacket } from "#edge/mqtt/packet";
-import type { QueueEntry } from "./session-queue.ts";
+import { parseQos, type BrokerPacket, type Will } from "#edge/mqtt/packet";
+
+export interface JournalEntry {
+  readonly row: number;
+  readonly packet: BrokerPacket;
+}
 
 type Write = (sessions: MqttSessions) => void;
 
@@ -23,12 +27,27 @@ export class Journal {
     this.#writes.set(key, write);
   }
 
-  putPacket(kind: PacketRow["kind"], client: string, entry: Pick<QueueEntry, "row" | "packet">): void {
+  putPacket(kind: "in" | "out", client: string, entry: JournalEntry): void {
     this.add(`p${entry.row}`, (sessions) => sessions.putPacket(toRow(kind, client, entry)));
   }
 
+  putWill(
+    client: string,
+    {
+      row,
+      packet,
+      dueAtMs,
+    }: { readonly row: number; readonly packet: Will; readonly dueAtMs?: number | undefined },
+  ): void {
+    const { user = null, expirySeconds = null, delaySeconds } = packet;
+    const own = { user, expires: expirySeconds, delay: delaySeconds, due: dueAtMs ?? null };
+    this.add(`p${row}`, (sessions) =>
+      sessions.putPacket({ ...toRow("will", client, { row, packet }), ...own }),
+    );
+  }
+
   /** Writes the current message id of a packet, unless the whole packet is written anyway. Nothing waits for it. */
-  numberPacket({ row, packet }: Pick<QueueEntry, "row" | "packet">): void {
+  numberPacket({ row, packet }: JournalEntry): void {
     const key = `p${row}`;
     if (!this.#writes.has(key))
       this.add(key, (sessions) => sessions.numberPacket(row, packet.messageId ?? null));
@@ -71,12 +90,8 @@ export class Journal {
   }
 }
 
-function toRow(
-  kind: PacketRow["kind"],
-  client: string,
-  { row, packet }: Pick<QueueEntry, "row" | "packet">,
-): PacketRow {
-  const { cmd, topic = null, qos, retain = false, messageId = null, payload, user = null } = packet;
+function toRow(kind: PacketRow["kind"], client: string, { row, packet }: JournalEntry): PacketRow {
+  const { cmd, topic = null, qos, retain = false, messageId = null, payload } = packet;
   return {
     id: row,
     client,
@@ -87,7 +102,11 @@ function toRow(
     qos,
     retain: Number(retain),
     payload: payload === undefined ? null : Buffer.from(payload),
-    user,
+    user: null,
+    properties: packet.properties ?? null,
+    expires: packet.expiresAtMs ?? null,
+    delay: null,
+    due: null,
   };
 }
 
@@ -102,6 +121,21 @@ export function packetFromRow(row: PacketRow): BrokerPacket {
     messageId: row.messageId ?? undefined,
     brokerId: "stored",
     brokerCounter: row.id,
+    properties: row.properties ? Buffer.from(row.properties) : undefined,
+    expiresAtMs: row.expires ?? undefined,
+  };
+}
+
+export function willFromRow(row: PacketRow): Will {
+  return {
+    cmd: "publish",
+    topic: row.topic ?? "",
+    payload: Buffer.from(row.payload ?? []),
+    qos: parseQos(row.qos),
+    retain: row.retain !== 0,
+    properties: row.properties ? Buffer.from(row.properties) : undefined,
+    expirySeconds: row.expires ?? undefined,
+    delaySeconds: row.delay ?? 0,
     user: row.user ?? undefined,
   };
 }
