@@ -87,18 +87,36 @@ export class PodReports {
 function statusPatch(uid: string, status: PodStatus): string {
   const { podIPs, hostIPs, conditions, ...rest } = status;
   const absent = { message: null, reason: null, podIP: null, podIPs: null };
+  const over = isResizable(status) ? resizeConditions.filter((type) => !hasCondition(status, type)) : [];
   return JSON.stringify({
     metadata: { uid },
     status: {
       ...absent,
+      ...(isResizable(status) ? { resize: null } : {}),
       ...rest,
       ...(podIPs ? { podIPs: [replaceAll, ...podIPs] } : {}),
       ...(hostIPs ? { hostIPs: [replaceAll, ...hostIPs] } : {}),
       ...(conditions
-        ? { conditions: conditions.map((one) => ({ message: null, reason: null, ...one })) }
+        ? {
+            conditions: [
+              ...conditions.map((one) => ({ message: null, reason: null, ...one })),
+              ...over.map((type) => ({ $patch: "delete", type })),
+            ],
+          }
         : {}),
     },
   });
+}
+
+/** Conditions that are gone when what they tell of is over. */
+const resizeConditions = ["PodResizePending", "PodResizeInProgress"] as const;
+
+function isResizable({ containerStatuses = [], initContainerStatuses = [] }: PodStatus): boolean {
+  return [...containerStatuses, ...initContainerStatuses].some(({ resources }) => resources !== undefined);
+}
+
+function hasCondition({ conditions = [] }: PodStatus, type: string): boolean {
+  return conditions.some((one) => one.type === type);
 }
 
 const replaceAll = { $patch: "replace" } as const;

@@ -1,5 +1,5 @@
 import type { ImageService } from "./image-service.ts";
-import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
+import type { ContainerIdentity, ContainerResources, ContainerSpec, SandboxSpec } from "./specs.ts";
 import type { EngineCallOptions, StreamService } from "./streams.ts";
 import type { ContainerDiskUsage, ContainerUsage } from "#edge/runtime/usage";
 
@@ -51,6 +51,8 @@ export interface ContainerService {
   stop(id: string, graceSeconds: number): Promise<void>;
   /** Removes a container by force; one that does not exist is no error. */
   remove(id: string): Promise<void>;
+  /** Gives a container that runs other resources; what is absent stays as it is. */
+  update(id: string, resources: ContainerResources): Promise<void>;
   /** What a sandbox or container has used until now; undefined for one that does not run or cannot be measured. */
   usage(id: string): Promise<ContainerUsage | undefined>;
   /** What a container takes of the disk, running or not; undefined for one that does not exist. It may take seconds. */

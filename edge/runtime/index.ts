@@ -29,6 +29,7 @@ export {
 } from "./labels.ts";
 export type {
   ContainerIdentity,
+  ContainerResources,
   ContainerSpec,
   DeviceAccess,
   Dns,

@@ -63,8 +63,16 @@ export interface DeviceAccess {
   readonly permissions: string;
 }
 
+/** What can be changed in a container that runs. */
+export interface ContainerResources {
+  /** Weight against others; a core is 1024. */
+  readonly cpuShares?: number;
+  readonly nanoCpus?: number;
+  readonly memoryBytes?: number;
+}
+
 /** A container that joins the network of the sandbox `identity.sandboxId`: CRI's ContainerConfig. */
-export interface ContainerSpec {
+export interface ContainerSpec extends ContainerResources {
   readonly identity: ContainerIdentity;
   /** That of its sandbox, as it was run: the CRI asks for it again. */
   readonly sandbox: SandboxSpec;
@@ -87,9 +95,6 @@ export interface ContainerSpec {
   readonly mounts: readonly Mount[];
   /** Devices of the host it may use. */
   readonly devices?: readonly DeviceAccess[];
-  readonly cpuShares?: number;
-  readonly nanoCpus?: number;
-  readonly memoryBytes?: number;
   readonly oomScoreAdj?: number;
   /** Processes and threads at most. */
   readonly pidsLimit?: number;

@@ -143,6 +143,7 @@ export interface Container {
   }[];
   ports?: { name?: string; containerPort: number; hostPort?: number; hostIP?: string; protocol?: string }[];
   resources?: { limits?: Record<string, string>; requests?: Record<string, string> };
+  resizePolicy?: { resourceName: string; restartPolicy: string }[];
   volumeMounts?: {
     name: string;
     mountPath: string;
@@ -231,6 +232,8 @@ export interface PodStatus {
   /** The node that is being made free for the pod. */
   nominatedNodeName?: string;
   qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
+  /** What became of a change of resources: "InProgress", "Deferred", "Infeasible". */
+  resize?: string;
   containerStatuses?: ContainerStatus[];
   initContainerStatuses?: ContainerStatus[];
   ephemeralContainerStatuses?: ContainerStatus[];
@@ -246,6 +249,9 @@ export interface ContainerStatus {
   image: string;
   imageID: string;
   containerID?: string;
+  /** What it has while it runs, and what of it the node has promised. */
+  resources?: Container["resources"];
+  allocatedResources?: Record<string, string>;
 }
 
 export interface ContainerState {

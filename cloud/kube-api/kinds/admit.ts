@@ -25,6 +25,7 @@ import {
   broughtErrors,
   validateChange,
   validateEphemeralContainers,
+  validateResize,
   validateMetadata,
   validateMirrorUpdate,
   validateObject,
@@ -148,6 +149,11 @@ export function validateChanged(
       ]),
       ...(isPod ? validateMirrorUpdate(next, current) : []),
       ...(isSigningRequest(kind) ? validateSigningUpdate(next, current, via) : []),
+    ]);
+  if (via === "resize")
+    return finish(kind, next, [
+      ...broughtErrors(next, current, (object) => validateObject(kind, object)),
+      ...validateResize(next, current),
     ]);
   if (via === "ephemeralcontainers")
     return finish(kind, next, [

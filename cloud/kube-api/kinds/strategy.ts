@@ -92,14 +92,40 @@ function withOwn(kind: KindInfo, { next, current, via }: ObjectUpdate): JsonObje
     return withStatusOf(kind, next, current);
   }
   if (via === "ephemeralcontainers") return withEphemeralContainersOf(next, current);
+  if (via === "resize") return withResourcesOf(next, current);
   if (via !== "approval") return withSpecOf(kind, next, current);
   const status = { ...childOf(current, "status"), conditions: childOf(next, "status")?.conditions ?? [] };
   return withStatusOf(kind, { ...next, status }, current);
 }
 
+/** As `dropNonPodResizeUpdates`: of containers that are in both. */
+function withResourcesOf(next: JsonObject, current: JsonObject): JsonObject {
+  const merged = withVersionOf(next, current);
+  for (const list of ["containers", "initContainers"]) {
+    const wanted = new Map(itemsOf(childOf(next, "spec"), list).map((one) => [one.name, one]));
+    for (const container of itemsOf(childOf(merged, "spec"), list))
+      takeResources(container, wanted.get(container.name));
+  }
+  return merged;
+}
+
+function takeResources(container: JsonObject, wanted: JsonObject | undefined): void {
+  for (const field of wanted ? ["resources", "resizePolicy"] : []) {
+    const value = wanted?.[field];
+    if (value === undefined) delete container[field];
+    else container[field] = cloneJson(value);
+  }
+}
+
 function withEphemeralContainersOf(next: JsonObject, current: JsonObject): JsonObject {
-  const merged = cloneJson(current);
+  const merged = withVersionOf(next, current);
   ensureChild(merged, "spec").ephemeralContainers = itemsOf(childOf(next, "spec"), "ephemeralContainers");
+  return merged;
+}
+
+/** A copy of the stored object, of the version and managers that the request names. */
+function withVersionOf(next: JsonObject, current: JsonObject): JsonObject {
+  const merged = cloneJson(current);
   const metadata = ensureChild(merged, "metadata");
   const wanted = childOf(next, "metadata") ?? {};
   for (const field of ["managedFields", "resourceVersion"])

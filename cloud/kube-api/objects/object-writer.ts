@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { brokenLimits, growthFault, limitRangesOf, type QuotaLedger } from "#cloud/kube-api/admission";
 import { storedForm } from "#cloud/kube-api/kinds";
 import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
@@ -11,7 +12,7 @@ import {
 } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import { childOf, textOf, type JsonObject } from "#shared/json";
+import { childOf, itemsOf, textOf, type JsonObject } from "#shared/json";
 import { isReleased } from "./deletion.ts";
 import { established } from "./established-definition.ts";
 import { keyOf } from "./identity.ts";
@@ -51,7 +52,8 @@ export class ObjectWriter {
   /** Judges and stores an object; one that is as before is not written. @throws Refusal */
   async put(change: ObjectChange, options: WriteOptions & { via?: UpdateVia }): Promise<Written> {
     const { target, current } = change;
-    const ofSpec = (options.via ?? "") === "";
+    const { via = "" } = options;
+    const ofSpec = via === "" || via === "resize";
     if (ofSpec) this.#judge(change);
     options.guard?.mayStore(target, change.next, current);
     const next = this.#completed(target.kind, change.next, current);
@@ -114,8 +116,9 @@ export class ObjectWriter {
   /** Pods do not change what they ask for. */
   #checkLimits({ target: { kind, namespace, name }, next, current }: ObjectChange): void {
     const resource = resourceOf(kind);
-    if (!limited.has(resource) || (current && resource === "/pods")) return;
-    const fault = current && growthFault({ object: next, current }, this.#parts.store);
+    if (!limited.has(resource) || (current && resource === "/pods" && wantsSame(next, current))) return;
+    const isClaim = resource === "/persistentvolumeclaims";
+    const fault = current && isClaim ? growthFault({ object: next, current }, this.#parts.store) : undefined;
     if (fault !== undefined) throw refusals.forbidden(kind, name, fault);
     const broken = brokenLimits(resource, next, limitRangesOf(this.#parts.store, namespace));
     if (broken.length > 0)
@@ -128,7 +131,7 @@ export class ObjectWriter {
 
   #charge({ target: { kind, namespace, name }, next, current }: ObjectChange): WriteRequest[] {
     const resource = resourceOf(kind);
-    if (namespace === "" || (current && resource === "/pods")) return [];
+    if (namespace === "" || (current && resource === "/pods" && wantsSame(next, current))) return [];
     return this.#parts.quotas.charge({ resource, plural: kind, namespace, name, object: next, current });
   }
 
@@ -173,4 +176,14 @@ function hasEnded({ kind }: ObjectTarget, object: JsonObject): boolean {
     resourceOf(kind) === "/pods" &&
     ["Succeeded", "Failed"].includes(textOf(childOf(object, "status"), "phase"))
   );
+}
+
+/** Whether a pod asks for as much as before: all that changes it but a resize. */
+function wantsSame(next: JsonObject, current: JsonObject): boolean {
+  const [is, was] = [next, current].map((pod) =>
+    ["containers", "initContainers"].map((list) =>
+      itemsOf(childOf(pod, "spec"), list).map(({ resources }) => resources),
+    ),
+  );
+  return isDeepStrictEqual(is, was);
 }

@@ -64,6 +64,7 @@ export const catalogRows: readonly CatalogRow[] = [
       "log",
       "portforward",
       "proxy",
+      "resize",
       "status",
     ],
   },

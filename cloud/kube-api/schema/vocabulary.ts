@@ -86,4 +86,4 @@ export interface FieldError {
 }
 
 /** Subresource an update came through; empty for the object itself. */
-export type UpdateVia = "" | "status" | "scale" | "binding" | "approval" | "ephemeralcontainers";
+export type UpdateVia = "" | "status" | "scale" | "binding" | "approval" | "ephemeralcontainers" | "resize";

@@ -1,6 +1,14 @@
 import { AppError } from "#shared/errors";
 import { quantityNumber, runtimeHandlerField, type Container, type Pod } from "#shared/kube";
-import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
+import type {
+  ContainerIdentity,
+  ContainerResources,
+  ContainerSpec,
+  Dns,
+  Mount,
+  PortBinding,
+  SandboxSpec,
+} from "#edge/runtime";
 import type { AllocatedContainer } from "#edge/runtime/device-plugins";
 import { Expansion } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
@@ -220,7 +228,7 @@ function limitsOf(
 }
 
 /** As kubelet's MilliCPUToShares: a core is 1024 shares, at least 2. */
-function resourcesOf(container: Container): Pick<ContainerSpec, "cpuShares" | "nanoCpus" | "memoryBytes"> {
+export function resourcesOf(container: Container): ContainerResources {
   const { limits, requests } = container.resources ?? {};
   const cpuLimit = quantityNumber(limits?.["cpu"]);
   const cpuRequest = quantityNumber(requests?.["cpu"]) ?? cpuLimit ?? 0;

@@ -45,6 +45,12 @@ export function syncEvent(error: unknown): PodEvent {
   return { type: "Warning", reason: "FailedSync", message: `Error syncing pod: ${describeError(error)}` };
 }
 
+/** A container that runs has other resources now. */
+export function resizedEvent({ name, resources }: Container): PodEvent {
+  const message = `Container ${name} has its new resources: ${JSON.stringify(resources ?? {})}`;
+  return { type: "Normal", reason: "ResizeCompleted", message };
+}
+
 /** kubelet: BackOffPullImage. */
 export function pullBackoffEvent(image: string): PodEvent {
   return { type: "Normal", reason: "BackOff", message: `Back-off pulling image "${image}"` };

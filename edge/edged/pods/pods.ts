@@ -289,7 +289,8 @@ export class Pods implements AsyncDisposable {
         }),
       record: (pod, event) => recorder.record(pod, event),
       publish: this.#deps.publish,
-      findNoRoom: (pod) => this.#findNoRoom(pod),
+      findNoRoom: (pod) => pressureRefusal(pod, this.#deps.pressures()) ?? this.#findNoRoom(pod),
+      findNoResize: (pod) => this.#findNoResize(pod),
       admit: async (pod) => (await this.#deps.findMisplaced(pod)) ?? devices.admit(pod),
       devicesOf: devices.prepare,
       readMounts: this.#deps.readMounts,
@@ -298,9 +299,10 @@ export class Pods implements AsyncDisposable {
   }
 
   #findNoRoom(pod: Pod): Refusal | undefined {
-    const shortage = pressureRefusal(pod, this.#deps.pressures());
-    if (shortage) return shortage;
-    const holders = [...this.#workers.values()].filter((worker) => worker.holdsRoom);
+    const { uid } = pod.metadata;
+    const holders = [...this.#workers.values()].filter(
+      (worker) => worker.holdsRoom && worker.pod.metadata.uid !== uid,
+    );
     const held = new Set(this.#deps.devices.held(pod));
     const counted = Object.entries(this.#deps.allocatable()).filter(([resource]) => !held.has(resource));
     return roomRefusal(
@@ -308,6 +310,11 @@ export class Pods implements AsyncDisposable {
       holders.map((worker) => worker.pod),
       Object.fromEntries(counted),
     );
+  }
+
+  #findNoResize(pod: Pod): (Refusal & { readonly never: boolean }) | undefined {
+    const refusal = this.#findNoRoom(pod);
+    return refusal && { ...refusal, never: roomRefusal(pod, [], this.#deps.allocatable()) !== undefined };
   }
 
   /** A pod that is no longer being deleted was restored with the database of the cloud: it runs again. */
@@ -331,7 +338,7 @@ export class Pods implements AsyncDisposable {
     this.#deps.log.info("pod removed", { pod: `${name.namespace}/${name.name}`, uid: name.uid });
     this.#deps.onRemoved(pod);
     // Others may wait for its ports.
-    for (const worker of this.#workers.values()) worker.retrySandbox();
+    for (const worker of this.#workers.values()) worker.retryRoom();
   }
 
   async #objects(namespace: string, keys: readonly string[]): Promise<Objects> {

@@ -5,7 +5,7 @@ import type { Logger } from "#shared/log";
 import { qosClass } from "#shared/scheduling";
 import type { PodEvent } from "#edge/edged/events";
 import type { Refusal } from "#edge/edged/pods/admission";
-import { historyOf, type PodOutcome, type Plan } from "#edge/edged/pods/plan";
+import { historyOf, type PodOutcome, type Plan, type Resizer } from "#edge/edged/pods/plan";
 import type { Prober } from "#edge/edged/probes";
 import { readTerminationLog, terminationLogPath } from "#edge/edged/volumes";
 import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent } from "./events.ts";
@@ -20,17 +20,24 @@ export interface PodReporterDeps {
   readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
 }
 
+export interface ReporterParts {
+  readonly prober: Prober;
+  readonly resizer: Pick<Resizer, "pending">;
+}
+
 /** Reports what happens to one pod: its status when it changes, its Events, and lines in the log of the node. */
 export class PodReporter {
   readonly #state: PodState;
   readonly #prober: Prober;
+  readonly #resizer: Pick<Resizer, "pending">;
   readonly #deps: PodReporterDeps;
   #last: PodStatus | undefined;
   #ending: PodEnding | undefined;
 
-  constructor(state: PodState, prober: Prober, deps: PodReporterDeps) {
+  constructor(state: PodState, { prober, resizer }: ReporterParts, deps: PodReporterDeps) {
     this.#state = state;
     this.#prober = prober;
+    this.#resizer = resizer;
     this.#deps = deps;
   }
 
@@ -59,6 +66,8 @@ export class PodReporter {
       nowMs: this.#deps.clock.nowMs(),
       ready: (id) => this.#prober.ready(id),
       terminationMessage: (id) => this.#terminationMessage(id),
+      resourcesOf: (running) => this.#state.resourcesOf(running),
+      pendingResize: this.#resizer.pending,
     });
   }
 

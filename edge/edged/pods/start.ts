@@ -14,12 +14,14 @@ import { refuseContainer, refusePod, type NodeSecurity } from "#edge/edged/secur
 import {
   containerSpec,
   hostnameOf,
+  resourcesOf,
   sandboxSpec,
   withDevices,
   type ClusterDns,
   type NodeLimits,
 } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
+import { resizedEvent } from "./events.ts";
 import { refuseUnserved, unappliedFields } from "#edge/edged/pods/admission";
 import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
@@ -115,9 +117,18 @@ export class PodStarter {
       signal,
     };
     const id = await startContainer(input, this.#deps);
+    this.#state.setResources(id, container);
     const failed = await stopper.runPostStart(id, container);
     if (failed) record(failed);
     if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id) memory.restarted(latest);
+  }
+
+  /** Gives a container that runs the resources of its specification. @throws StartError */
+  async resize({ target, container }: Extract<Action, { kind: "resize" }>): Promise<void> {
+    const update = this.#deps.runtime.update(target.id, resourcesOf(container));
+    await update.catch(toStartError("ResizeError"));
+    this.#state.setResources(target.id, container);
+    this.#parts.reporter.record(container, resizedEvent(container));
   }
 
   /** The container whose processes an ephemeral one sees. @throws StartError while it does not run */

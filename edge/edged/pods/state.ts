@@ -1,8 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "#shared/clock";
-import { objectKey, type Container, type ObjectMeta, type Pod } from "#shared/kube";
+import {
+  objectKey,
+  type Container,
+  type ContainerStatus,
+  type ObjectMeta,
+  type Pod,
+  type PodStatus,
+} from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
-import { currentSandbox, PodMemory } from "#edge/edged/pods/plan";
+import { currentSandbox, planPod, PodMemory, resizeOf, type Plan } from "#edge/edged/pods/plan";
 import { LogTails } from "#edge/edged/streams";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import { PodContainers } from "./containers.ts";
@@ -17,6 +24,9 @@ export interface PodStateDeps {
 export class PodState {
   readonly containers: PodContainers;
   readonly memory: PodMemory;
+  /** By id, the resources of containers that run. */
+  readonly #resources = new Map<string, Container["resources"]>();
+  readonly #clock: Clock;
   readonly #logTails: LogTails;
   readonly #facts: () => Omit<PodFacts, "podIps">;
   /** The latest object. */
@@ -25,6 +35,7 @@ export class PodState {
   constructor(pod: Pod, { runtime, clock, facts }: PodStateDeps) {
     const started = pod.status?.startTime === undefined ? NaN : Date.parse(pod.status.startTime);
     this.pod = pod;
+    this.#clock = clock;
     this.containers = new PodContainers(runtime, pod.metadata.uid ?? "");
     const startMs = Number.isNaN(started) ? clock.nowMs() : started;
     const knownSinceMs = clock.monotonicMs();
@@ -59,6 +70,7 @@ export class PodState {
   /** Lists the containers of the pod, and reads the logs that tell why some of them failed. */
   async observe(): Promise<void> {
     await this.containers.observe();
+    this.#forgetEnded();
     const failed = this.containers.all.filter((one) => one.phase === "exited" && one.exitCode !== 0);
     await this.#logTails.keep(failed.filter((one) => this.#speaksInItsLog(one)).map(({ id }) => id));
   }
@@ -66,6 +78,40 @@ export class PodState {
   /** The end of the log of a container that failed, where its specification asks for it. */
   logTail(id: string): string | undefined {
     return this.#logTails.find(id) || undefined;
+  }
+
+  /** What to do next. `status`: as reported last. */
+  plan(probes: Parameters<PodMemory["view"]>[0], status: PodStatus | undefined): Plan {
+    return planPod({
+      pod: this.pod,
+      containers: this.containers.all,
+      memory: this.memory.view(probes),
+      status,
+      nowMs: this.#clock.nowMs(),
+      resizeOf: (running, container) => resizeOf(container, this.resourcesOf(running)),
+    });
+  }
+
+  /** A container was given these resources. */
+  setResources(id: string, { resources }: Container): void {
+    this.#resources.set(id, resources ?? {});
+  }
+
+  /** The resources that a container has: as given here, or as reported by an edgecore before. */
+  resourcesOf({ id, uri, identity }: ContainerDetails): Container["resources"] {
+    const given = this.#resources.get(id);
+    if (given) return given;
+    const { containerStatuses = [], initContainerStatuses = [] } = this.pod.status ?? {};
+    const all: readonly ContainerStatus[] = [...containerStatuses, ...initContainerStatuses];
+    const reported = all.find((one) => one.containerID === uri)?.resources;
+    const found = reported ?? this.findSpec(identity.container)?.resources ?? {};
+    this.#resources.set(id, found);
+    return found;
+  }
+
+  #forgetEnded(): void {
+    for (const id of this.#resources.keys())
+      if (this.containers.find(id)?.phase !== "running") this.#resources.delete(id);
   }
 
   #speaksInItsLog({ identity }: ContainerDetails): boolean {
@@ -94,9 +140,14 @@ export function stageOf({ status }: Pod): Stage {
   return status?.startTime === undefined ? "new" : "admitted";
 }
 
-/** Whether labels and annotations are the same. */
-export function hasSameMarks({ metadata: next }: Pod, { metadata: last }: Pod): boolean {
-  return isDeepStrictEqual([next.labels, next.annotations], [last.labels, last.annotations]);
+/** Whether labels, annotations and the resources of containers are the same. */
+export function hasSameFacts(next: Pod, last: Pod): boolean {
+  return isDeepStrictEqual(factsOf(next), factsOf(last));
+}
+
+function factsOf({ metadata, spec: { containers, initContainers = [] } }: Pod): unknown[] {
+  const resources = [...containers, ...initContainers].map((one) => one.resources);
+  return [metadata.labels, metadata.annotations, resources];
 }
 
 /** What the metadata of a pod say of its deletion, as far as it can be used. */

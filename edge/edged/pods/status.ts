@@ -9,8 +9,10 @@ import {
   initsDone,
   knownRuns,
   mayRestart,
+  resizeOf,
   restartAtMs,
   type KnownRuns,
+  type PendingResize,
   type PodOutcome,
   type PlanMemory,
   type Role,
@@ -30,6 +32,10 @@ export interface StatusInput {
   /** By container id. */
   readonly ready: (id: string, container: Container) => boolean;
   readonly terminationMessage: (id: string) => string | undefined;
+  /** What a container that runs has. */
+  readonly resourcesOf: (running: ContainerDetails) => Container["resources"];
+  /** A change of resources that the node has not accepted. */
+  readonly pendingResize: PendingResize | undefined;
 }
 
 /** Why this node ends a pod for good. */
@@ -64,6 +70,7 @@ export function podStatus(input: StatusInput): PodStatus {
     ...(ips.length > 0 ? { podIP: ips[0] ?? "", podIPs: ips.map((ip) => ({ ip })) } : {}),
     startTime: previous?.startTime ?? rfc3339(input.memory.podStartMs),
     qosClass: qosClass(pod),
+    ...resizeText(input),
     containerStatuses: mains,
     ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
@@ -102,7 +109,52 @@ function containerStatus(input: StatusInput, container: Container, role: Role): 
     started: runningId !== undefined && input.memory.started(runningId),
     restartCount: Math.max(latest?.identity.attempt ?? 0, known.restarts),
     ...imageFields(container, latest),
+    ...resourceFields(input, container, latest),
   };
+}
+
+/** Kubernetes: of containers that run, and that have any. */
+function resourceFields(
+  input: StatusInput,
+  { resources: allocated }: Container,
+  latest: ContainerDetails | undefined,
+): Pick<ContainerStatus, "resources" | "allocatedResources"> {
+  const resources = latest?.phase === "running" ? input.resourcesOf(latest) : undefined;
+  if (!resources || Object.keys(resources).length === 0) return {};
+  const requests = allocated?.requests;
+  return { resources, ...(requests && { allocatedResources: requests }) };
+}
+
+/** Containers that do not have yet what the node has accepted. */
+function resizing({ pod, containers, resourcesOf }: StatusInput): Container[] {
+  return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].filter((container) => {
+    const [latest] = historyOf(containers, container.name);
+    return latest?.phase === "running" && resizeOf(container, resourcesOf(latest)) !== "none";
+  });
+}
+
+function resizeText(input: StatusInput): Pick<PodStatus, "resize"> {
+  if (input.pendingResize) return { resize: input.pendingResize.reason };
+  return resizing(input).length > 0 ? { resize: "InProgress" } : {};
+}
+
+/** kubelet: PodResizePending and PodResizeInProgress. */
+function resizeConditions(input: StatusInput): Condition[] {
+  const { pendingResize: pending, memory } = input;
+  const [first] = resizing(input);
+  const failure = first && memory.failures.get(first.name);
+  return [
+    ...(pending ? [{ type: "PodResizePending", status: "True" as const, ...pending }] : []),
+    ...(first
+      ? [
+          {
+            type: "PodResizeInProgress",
+            status: "True" as const,
+            ...(failure && { reason: "Error", message: failure.message }),
+          },
+        ]
+      : []),
+  ];
 }
 
 /** How the run before ended when the engine does not have it any more. */
@@ -240,6 +292,7 @@ function conditionsOf(
     { type: "ContainersReady", ...ready },
     { type: "PodScheduled", status: "True" },
     ...disruptionOf(input),
+    ...resizeConditions(input),
   ];
   return wanted.map((one) => withTimes(one, input));
 }

@@ -238,5 +238,6 @@ function stopText(why: Why, container: string, failed: FailedProbe | undefined):
   if (why === "unhealthy")
     return `Container ${container} failed ${failed?.kind ?? "liveness"} probe, will be restarted`;
   if (why === "changed") return `Container ${container} definition changed, will be restarted`;
+  if (why === "resized") return `Container ${container} resize requires restart`;
   return `Stopping container ${container}`;
 }

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { UnavailableError } from "#shared/errors";
 import type { Pod, PodStatus } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
-import { earlierRuns, planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
+import { earlierRuns, Resizer, sandboxName, type Action, type ResizerDeps } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
 import { PodVolumes, removePodDir, type PodVolumesOptions, type ReadMounts } from "#edge/edged/volumes";
 import type { ContainerDetails } from "#edge/runtime";
@@ -11,12 +11,12 @@ import type { Refusal } from "#edge/edged/pods/admission";
 import { syncEvent, unhealthyEvent } from "./events.ts";
 import { PodReporter, type PodReporterDeps } from "./reporter.ts";
 import { doubtsVolumes, PodStarter, type StartDeps } from "./start.ts";
-import { evictedReason, hasSameMarks, PodState, stageOf, type Stage } from "./state.ts";
+import { evictedReason, hasSameFacts, PodState, stageOf, type Stage } from "./state.ts";
 import type { PodEnding } from "./status.ts";
 import { PodStopper } from "./stop.ts";
 
 export interface PodWorkerDeps
-  extends Omit<PodVolumesOptions, "onStale" | "signal">, StartDeps, PodReporterDeps {
+  extends Omit<PodVolumesOptions, "onStale" | "signal">, StartDeps, PodReporterDeps, ResizerDeps {
   readonly facts: () => Omit<PodFacts, "podIps">;
   /** Why this node does not run a new pod, beside those that it has admitted. */
   readonly findNoRoom: (pod: Pod) => Refusal | undefined;
@@ -46,6 +46,7 @@ export class PodWorker implements AsyncDisposable {
   readonly #reporter: PodReporter;
   readonly #stopper: PodStopper;
   readonly #starter: PodStarter;
+  readonly #resizer: Resizer;
   readonly #closed = new AbortController();
   /** Aborts what a pass waits for when the termination of the pod begins. */
   readonly #ending = new AbortController();
@@ -75,7 +76,8 @@ export class PodWorker implements AsyncDisposable {
       onChange: () => this.wake(),
       onFailure: (container, kind, output) => this.#reporter.record(container, unhealthyEvent(kind, output)),
     });
-    this.#reporter = new PodReporter(this.#state, this.#prober, deps);
+    this.#resizer = new Resizer(pod, deps);
+    this.#reporter = new PodReporter(this.#state, { prober: this.#prober, resizer: this.#resizer }, deps);
     const reporter = this.#reporter;
     this.#stopper = new PodStopper(this.#state, {
       runtime,
@@ -165,9 +167,7 @@ export class PodWorker implements AsyncDisposable {
 
   /** The desired pod; undefined when it is to be removed. */
   submit(pod: Pod | undefined): void {
-    // Files of downwardAPI volumes are made from labels and annotations.
-    if (pod && !hasSameMarks(pod, this.#state.pod)) this.#volumes.stale();
-    if (pod) this.#state.pod = pod;
+    if (pod) this.#take(this.#stage === "admitted" ? this.#resizer.take(pod) : pod);
     if (!pod || pod.metadata.deletionTimestamp) {
       this.#stopper.shortenGrace();
       this.#ending.abort();
@@ -198,9 +198,16 @@ export class PodWorker implements AsyncDisposable {
     if (this.#state.memory.retryImages()) this.wake();
   }
 
-  /** Another pod was removed: a host port may be free now. */
-  retrySandbox(): void {
-    if (this.#state.memory.succeeded(sandboxName)) this.wake();
+  /** Another pod was removed: a host port, or room, may be free now. */
+  retryRoom(): void {
+    const isBlocked = this.#state.memory.succeeded(sandboxName);
+    if (isBlocked || this.#resizer.pending) this.wake();
+  }
+
+  /** Files of downwardAPI volumes are made from labels, annotations and resources. */
+  #take(pod: Pod): void {
+    if (!hasSameFacts(pod, this.#state.pod)) this.#volumes.stale();
+    this.#state.pod = pod;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -248,15 +255,16 @@ export class PodWorker implements AsyncDisposable {
   /** Step by step, until there is nothing to do. */
   async #run(): Promise<void> {
     const { containers, memory } = this.#state;
+    this.#take(this.#resizer.retry() ?? this.#state.pod);
     await this.#observe();
     const inUse = containers.all.some((one) => one.phase === "running");
     if (inUse) await this.#volumes.refresh(this.#state.pod, this.#state.facts());
     for (let turn = 0; turn < mostTurns; turn += 1) {
-      const plan = this.#plan();
+      const plan = this.#state.plan(this.#prober, this.#reporter.status);
       const work = plan.actions.filter((action) => action.kind !== "wait");
       this.#reporter.recordWaits(plan);
       void this.#reporter.publish(plan.outcome);
-      if (work.length === 0) return this.#wakeAt(plan.wakeAtMs, memory.nextTurnMs());
+      if (work.length === 0) return this.#wakeAt(plan.wakeAtMs, memory.nextTurnMs(), this.#resizer.retryAtMs);
       for (const action of work) {
         if (this.#stopped()) return;
         if (!(await this.#perform(action))) break;
@@ -318,13 +326,6 @@ export class PodWorker implements AsyncDisposable {
     return [this.#ending, this.#interrupt, this.#closed].some(({ signal }) => signal.aborted);
   }
 
-  #plan(): Plan {
-    const { pod, containers, memory } = this.#state;
-    const nowMs = this.#deps.clock.nowMs();
-    const { status } = this.#reporter;
-    return planPod({ pod, containers: containers.all, memory: memory.view(this.#prober), status, nowMs });
-  }
-
   async #observe(): Promise<void> {
     const { pod, containers } = this.#state;
     await this.#state.observe();
@@ -350,6 +351,8 @@ export class PodWorker implements AsyncDisposable {
         const done = await this.#guard(action.container.name, () => this.#starter.startContainer(action));
         return done || action.role !== "init";
       }
+      case "resize":
+        return this.#guard(action.container.name, () => this.#starter.resize(action));
       case "wait":
         return true;
     }

@@ -6,6 +6,7 @@ import type {
   ContainerDetails,
   ContainerDiskUsage,
   ContainerRuntime,
+  ContainerResources,
   ContainerSpec,
   ContainerSummary,
   ContainerUsage,
@@ -110,6 +111,10 @@ export class AwaitedRuntime implements ContainerRuntime {
 
   async remove(id: string): Promise<void> {
     return (await this.#engine()).remove(id);
+  }
+
+  async update(id: string, resources: ContainerResources): Promise<void> {
+    return (await this.#engine()).update(id, resources);
   }
 
   async usage(id: string): Promise<ContainerUsage | undefined> {

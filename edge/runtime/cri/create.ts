@@ -3,6 +3,7 @@ import {
   toLabels,
   type ContainerIdentity,
   type ContainerOwner,
+  type ContainerResources,
   type ContainerSpec,
   type Mount,
   type PodNetwork,
@@ -135,7 +136,10 @@ function mountOf({ source, target, readOnly, propagation = "rprivate" }: Mount):
 }
 
 /** Memory without swap on top, as Kubernetes means it. */
-function resourcesOf(spec: ContainerSpec, { limitsSwap }: ConfigOptions): Resources {
+export function resourcesOf(
+  spec: ContainerResources & Pick<ContainerSpec, "oomScoreAdj">,
+  { limitsSwap }: Pick<ConfigOptions, "limitsSwap">,
+): Resources {
   const { cpuShares, nanoCpus, memoryBytes, oomScoreAdj } = spec;
   return {
     ...(cpuShares !== undefined && { cpuShares }),

@@ -10,6 +10,7 @@ import {
   type ContainerDetails,
   type ContainerDiskUsage,
   type ContainerRuntime,
+  type ContainerResources,
   type ContainerSpec,
   type ContainerSummary,
   type ContainerUsage,
@@ -34,7 +35,14 @@ import { CriCalls } from "#edge/runtime/cri/api";
 import { removeLog, rotateLog, type LogLimits } from "#edge/runtime/cri/logs";
 import { CriStreams } from "#edge/runtime/cri/streams";
 import { CgroupUsage, limitProcesses, logSize } from "#edge/runtime/usage";
-import { containerConfig, logDirectory, logPath, sandboxConfig, type ConfigOptions } from "./create.ts";
+import {
+  containerConfig,
+  logDirectory,
+  logPath,
+  resourcesOf,
+  sandboxConfig,
+  type ConfigOptions,
+} from "./create.ts";
 import { countsSwap, CriEngine } from "./engine.ts";
 import { CriImages } from "./images.ts";
 import { readContainer, readSandbox, readStats, readStrays, readSummaries, type Listed } from "./read.ts";
@@ -223,6 +231,11 @@ class CriRuntime implements ContainerRuntime {
     await this.#calls.find("remove container", "RemoveContainer", { containerId }, { timeoutMs: workMs });
     removeLog(found?.status?.logPath ?? "");
     this.#processLimits.delete(containerId);
+  }
+
+  async update(containerId: string, resources: ContainerResources): Promise<void> {
+    const linux = resourcesOf(resources, { limitsSwap: this.#limitsSwap });
+    await this.#calls.call("update container", "UpdateContainerResources", { containerId, linux });
   }
 
   async list(podUid?: string): Promise<readonly ContainerSummary[]> {

@@ -3,6 +3,7 @@ import {
   containerName,
   toLabels,
   type ContainerIdentity,
+  type ContainerResources,
   type ContainerSpec,
   type ContainerOwner,
   type DeviceAccess,
@@ -46,6 +47,7 @@ export function containerBody(spec: ContainerSpec, owner: BodyOptions): Containe
       IpcMode: spec.ipc === "host" ? "host" : sandbox,
       ...pidModeOf(spec),
       ...resourcesOf(spec),
+      ...limitsOf(spec),
       ...securityOf(spec),
       // Not `Binds`: there a colon in a path begins the next part, and a missing source is made.
       Mounts: spec.mounts.map(({ source, target, readOnly, propagation = "rprivate" }) => ({
@@ -131,11 +133,16 @@ function exposedPorts(ports: readonly PortBinding[]): Record<string, object> {
 }
 
 /** Memory without swap on top, as Kubernetes means it. */
-function resourcesOf(spec: ContainerSpec): HostConfig {
+export function resourcesOf({ cpuShares, nanoCpus, memoryBytes }: ContainerResources): HostConfig {
   return {
-    ...(spec.cpuShares === undefined ? {} : { CpuShares: spec.cpuShares }),
-    ...(spec.nanoCpus === undefined ? {} : { NanoCpus: spec.nanoCpus }),
-    ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
+    ...(cpuShares === undefined ? {} : { CpuShares: cpuShares }),
+    ...(nanoCpus === undefined ? {} : { NanoCpus: nanoCpus }),
+    ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),
+  };
+}
+
+function limitsOf(spec: ContainerSpec): HostConfig {
+  return {
     ...(spec.oomScoreAdj === undefined ? {} : { OomScoreAdj: spec.oomScoreAdj }),
     ...(spec.devices ? { Devices: spec.devices.map(deviceOf) } : {}),
     ...(spec.pidsLimit === undefined ? {} : { PidsLimit: spec.pidsLimit }),

@@ -9,6 +9,7 @@ import {
   type ContainerRuntime,
   type ContainerDiskUsage,
   type ContainerUsage,
+  type ContainerResources,
   type ContainerSpec,
   type ContainerSummary,
   type EngineInfo,
@@ -31,7 +32,7 @@ import {
 } from "#edge/runtime";
 import { CgroupUsage, logSize, readEngineStats } from "#edge/runtime/usage";
 import { DockerCalls } from "./calls.ts";
-import { containerBody, sandboxBody, type BodyOptions } from "./create.ts";
+import { containerBody, resourcesOf, sandboxBody, type BodyOptions } from "./create.ts";
 import { DockerImages } from "./images.ts";
 import { PauseImage } from "./pause-image.ts";
 import { pauseImageName } from "#edge/runtime/pause-image";
@@ -193,6 +194,11 @@ class DockerRuntime implements ContainerRuntime {
     const remove = (): Promise<unknown> => this.#docker.getContainer(id).remove({ force: true, v: true });
     // 409: a removal is under way already.
     await this.#calls.ignoring([404, 409], this.#calls.call("remove container", {}, remove));
+  }
+
+  async update(id: string, resources: ContainerResources): Promise<void> {
+    const update = (): Promise<unknown> => this.#docker.getContainer(id).update(resourcesOf(resources));
+    await this.#calls.call("update container", {}, update);
   }
 
   async list(podUid?: string): Promise<readonly ContainerSummary[]> {

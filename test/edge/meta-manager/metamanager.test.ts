@@ -191,6 +191,44 @@ test("metamanager leaves one status row a pod in the outbox, and the deletion af
   expect(h.store.metas.find("default/pod/web")).toBeUndefined();
 });
 
+test("metamanager takes back what it reported of a resize that is over", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  await h.port.ask("object.deliver", podFrom("insert", "5"));
+  const pod = { namespace: "default", name: "web", uid: "u1" };
+  const resources = { requests: { cpu: "1" } };
+  const containerStatuses = [
+    { name: "c", ready: true, restartCount: 0, image: "web:1", imageID: "", resources },
+  ];
+  const conditions = [{ type: "PodResizeInProgress", status: "True" as const }];
+  const patchOf = (): { readonly status: Readonly<Record<string, unknown>> } => {
+    const [row] = h.store.outbox.listAfter(0, 10);
+    const { content } = JSON.parse(row?.message ?? "") as WireMessage;
+    return JSON.parse(String(content)) as ReturnType<typeof patchOf>;
+  };
+  await h.port.emit("pod.status", {
+    ...pod,
+    status: { conditions, resize: "InProgress", containerStatuses },
+  });
+  const during = patchOf().status;
+  await h.port.emit("pod.status", { ...pod, status: { conditions: [], containerStatuses } });
+  const after = patchOf().status;
+  expect([during["resize"], during["conditions"]]).toEqual([
+    "InProgress",
+    [
+      { message: null, reason: null, type: "PodResizeInProgress", status: "True" },
+      { $patch: "delete", type: "PodResizePending" },
+    ],
+  ]);
+  expect([after["resize"], after["conditions"]]).toEqual([
+    null,
+    [
+      { $patch: "delete", type: "PodResizePending" },
+      { $patch: "delete", type: "PodResizeInProgress" },
+    ],
+  ]);
+});
+
 test("metamanager asks the cloud for a ConfigMap once, when it is connected and has no row", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
 import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
 import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime } from "#edge/runtime/docker";
@@ -26,6 +27,45 @@ const codeOf = (work: Promise<unknown>): Promise<unknown> =>
     () => undefined,
     (error: { code: string }) => error.code,
   );
+
+/** What the control groups of a process allow: bytes, and microseconds of each 100,000. */
+function limitsOf(pid: number): { readonly memory: number; readonly quota: number } {
+  const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
+  const path = (controller: string): string =>
+    lines
+      .map((line) => line.split(":"))
+      .find(([, names = ""]) => names.split(",").includes(controller))?.[2] ?? "";
+  const read = (file: string): string => readFileSync(`/sys/fs/cgroup${file}`, "utf8");
+  if (existsSync("/sys/fs/cgroup/cgroup.controllers"))
+    return {
+      memory: Number(read(`${path("")}/memory.max`)),
+      quota: Number(read(`${path("")}/cpu.max`).split(" ")[0]),
+    };
+  return {
+    memory: Number(read(`/memory${path("memory")}/memory.limit_in_bytes`)),
+    quota: Number(read(`/cpu${path("cpu")}/cpu.cfs_quota_us`)),
+  };
+}
+
+/** What a stand-in has no kernel for. */
+function resizing(open: () => Promise<ContainerRuntime>): void {
+  test("gives a container that runs other resources", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const { runtime } = pod;
+    const mebi = 1024 * 1024;
+    const id = await pod.start("resized", { cpuShares: 102, nanoCpus: 1e8, memoryBytes: 64 * mebi });
+    const { pid = 0 } = (await runtime.inspect(id)) ?? {};
+    const before = limitsOf(pid);
+    await runtime.update(id, { cpuShares: 204, nanoCpus: 2e8, memoryBytes: 128 * mebi });
+    await runtime.update(id, { cpuShares: 512 });
+    expect([before, limitsOf(pid)]).toEqual([
+      { memory: 64 * mebi, quota: 10_000 },
+      { memory: 128 * mebi, quota: 20_000 },
+    ]);
+    expect((await runtime.inspect(id))?.phase).toBe("running");
+    expect(await codeOf(runtime.update("none", { cpuShares: 2 }))).toBe("container-not-found");
+  });
+}
 
 function contract(open: () => Promise<ContainerRuntime>): void {
   describe("container runtime", () => {
@@ -233,6 +273,7 @@ describe.skipIf(!hasEngine())("Docker", () => {
   });
   contract(open);
   processes(open);
+  resizing(open);
 
   test("ends the pause container gracefully when it is signalled", async () => {
     await using pod = new PodUnderTest(await open(), image);
@@ -270,6 +311,7 @@ describe.skipIf(!hasContainerd())("containerd", () => {
   });
   contract(open);
   processes(open);
+  resizing(open);
 
   test("hides containers of another owner", async () => {
     await using pod = new PodUnderTest(await open(engine.endpoint, "other"), image);

@@ -3,6 +3,7 @@ import type { Clock } from "#shared/clock";
 import type {
   ContainerDetails,
   ContainerRuntime,
+  ContainerResources,
   ContainerSpec,
   ContainerSummary,
   EngineInfo,
@@ -227,6 +228,17 @@ export class FakeRuntime implements ContainerRuntime {
   async diskUsage(id: string): Promise<ContainerDiskUsage | undefined> {
     this.#enter();
     return this.#held.has(id) ? (this.onDisk.get(id) ?? { writableBytes: 0, logBytes: 0 }) : undefined;
+  }
+
+  /** What `update` gave, in the order of its calls. */
+  readonly updates: ContainerResources[] = [];
+  refuseUpdate: string | undefined;
+
+  async update(id: string, resources: ContainerResources): Promise<void> {
+    this.#enter();
+    this.#require(id);
+    if (this.refuseUpdate !== undefined) throw new AppError("engine-refused", this.refuseUpdate);
+    this.updates.push(resources);
   }
 
   async start(id: string): Promise<void> {

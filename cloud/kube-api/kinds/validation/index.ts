@@ -70,6 +70,7 @@ export { validateMetadata } from "#cloud/kube-api/kinds/validation/basics";
 export {
   refuseEphemeralContainers,
   validateEphemeralContainers,
+  validateResize,
   validateMirrorUpdate,
   validatePodTemplate,
 } from "#cloud/kube-api/kinds/validation/pods";

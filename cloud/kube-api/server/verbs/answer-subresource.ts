@@ -25,7 +25,7 @@ import { evictPod } from "./eviction.ts";
 import { changeObject } from "./write.ts";
 
 /** Subresources that have the shape of the object itself: each may change a part of it. */
-const shaped = ["status", "approval", "ephemeralcontainers"] as const;
+const shaped = ["status", "approval", "ephemeralcontainers", "resize"] as const;
 
 /** Requests about `status`, `scale`, `binding` … of an object. @throws Refusal */
 export async function answerSubresource(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {

@@ -5,6 +5,7 @@ import { currentSandbox, historyOf, mayRestart, nextInit, sandboxName, type Role
 import type { PlanMemory } from "./memory.ts";
 import { knownRuns, nextAttempt } from "./runs.ts";
 import { isMadeFrom } from "./spec-hash.ts";
+import type { Resize } from "./resize.ts";
 
 /** The desired pod, and what the engine and the worker know of it. */
 export interface PlanInput {
@@ -14,6 +15,8 @@ export interface PlanInput {
   /** As reported last. */
   readonly status: PodStatus | undefined;
   readonly nowMs: number;
+  /** What becomes of a container that runs, by what it has and what it is to have. */
+  readonly resizeOf: (running: ContainerDetails, container: Container) => Resize;
 }
 
 export type Action =
@@ -21,9 +24,10 @@ export type Action =
   | { readonly kind: "remove"; readonly target: ContainerDetails }
   | { readonly kind: "sandbox"; readonly attempt: number }
   | { readonly kind: "start"; readonly container: Container; readonly role: Role; readonly attempt: number }
+  | { readonly kind: "resize"; readonly target: ContainerDetails; readonly container: Container }
   | { readonly kind: "wait"; readonly container: string; readonly untilMs: number };
 
-export type StopReason = "unhealthy" | "changed" | "sandbox" | "deadline" | "finished";
+export type StopReason = "unhealthy" | "changed" | "resized" | "sandbox" | "deadline" | "finished";
 /** "ended": by this node, whatever its containers did. */
 export type PodOutcome = "running" | "finished" | "deadline" | "ended";
 
@@ -176,7 +180,10 @@ function planRunning(input: PlanInput, container: Container, latest: ContainerDe
     return sandboxId === undefined ? [] : [{ kind: "stop", target: latest, why: "sandbox" }];
   if (memory.unhealthy.has(latest.id)) return [{ kind: "stop", target: latest, why: "unhealthy" }];
   if (!isMadeFrom(latest, container)) return [{ kind: "stop", target: latest, why: "changed" }];
-  return [];
+  const resize = input.resizeOf(latest, container);
+  if (resize === "restart") return [{ kind: "stop", target: latest, why: "resized" }];
+  const isDue = resize === "update" && !isBlocked(memory, container.name, input.nowMs);
+  return isDue ? [{ kind: "resize", target: latest, container }] : [];
 }
 
 function isBlocked(memory: PlanMemory, name: string, nowMs: number): boolean {

@@ -262,6 +262,7 @@ export interface CriMethods {
     Verbose & { readonly status: ContainerStatus | null },
   ];
   readonly ContainerStats: [ContainerId, { readonly stats: ContainerStats | null }];
+  readonly UpdateContainerResources: [ContainerId & { readonly linux: Resources }, Nothing];
   readonly ReopenContainerLog: [ContainerId, Nothing];
   readonly ExecSync: [
     ContainerId & { readonly cmd: readonly string[]; readonly timeout?: number },

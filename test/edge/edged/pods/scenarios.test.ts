@@ -71,6 +71,8 @@ function statusOf(pod: Pod, containers: readonly unknown[], options: ReadonlyMap
     nowMs,
     ready: () => options.get("unready") !== "true",
     terminationMessage: () => undefined,
+    resourcesOf: () => undefined,
+    pendingResize: undefined,
   });
   const told = status.conditions?.find(
     ({ reason = "" }) => reason === "ContainersNotInitialized" || reason === "ReadinessGatesNotReady",

@@ -56,6 +56,7 @@ const ended = { phase: "exited", exitCode: 1, finishedAtMs: 1000 } as const;
 function say(action: Action): string {
   if (action.kind === "start") return `start ${action.container.name} ${action.attempt}`;
   if (action.kind === "sandbox") return `sandbox ${action.attempt}`;
+  if (action.kind === "resize") return `resize ${action.target.id}`;
   if (action.kind === "wait") return `wait ${action.container} ${action.untilMs}`;
   return action.kind === "stop" ? `stop ${action.target.id} ${action.why}` : `remove ${action.target.id}`;
 }
@@ -67,6 +68,7 @@ function plan(of: Pod, containers: ContainerDetails[], memory = new PodMemory(0,
     memory: memory.view(probes),
     status: undefined,
     nowMs,
+    resizeOf: () => "none",
   });
   return [outcome, ...actions.map(say)];
 }
