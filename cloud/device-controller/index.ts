@@ -1,5 +1,6 @@
 import { ChangeTimes, DesiredWrites } from "#cloud/device-controller/desired";
 import { DiscoveredDevices } from "#cloud/device-controller/discovered";
+import { followProfiles } from "#cloud/device-controller/profiles";
 import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
@@ -21,12 +22,15 @@ export interface DeviceControllerConfig {
   readonly statusWritesPerSecond: number;
   /** Whether devices a node found by itself (Home Assistant's discovery) become objects. */
   readonly acceptDiscovered: boolean;
+  /** Whether nodes have ConfigMaps with their devices, for mappers of KubeEdge 1.12 and earlier. */
+  readonly deviceProfiles: boolean;
 }
 
 export const defaultDeviceController: DeviceControllerConfig = {
   statusIntervalMs: 500,
   statusWritesPerSecond: 600,
   acceptDiscovered: false,
+  deviceProfiles: false,
 };
 
 export type { DeviceControllerPort } from "./port.ts";
@@ -76,6 +80,7 @@ export async function startDeviceController(
   await Promise.all([devices.synced, models.synced]);
   const tidy = new Tidy({ devices, model, writer });
   stack.use(follow({ devices, models, deliveries, writer, tidy, times, clock }));
+  if (config.deviceProfiles) stack.use(followProfiles({ kube, devices, models, clock, log }));
   stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));
   stack.use(port.on("node.resync", ({ node }) => deliveries.resync(node)));
   stack.use(port.answer("device.report", (report) => intake.report(report)));

@@ -86,6 +86,8 @@ export interface CloudConfig {
     readonly statusIntervalMs: number;
     readonly statusWritesPerSecond: number;
     readonly acceptDiscovered: boolean;
+    /** Whether nodes have ConfigMaps with their devices. */
+    readonly deviceProfiles: boolean;
   };
   readonly telemetry: TelemetryConfig;
   /** undefined with the embedded API, which needs none */
@@ -120,6 +122,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
       statusIntervalMs: values.devicecontroller["status-interval-ms"],
       statusWritesPerSecond: values.devicecontroller["status-writes-per-second"],
       acceptDiscovered: values.devicecontroller["accept-discovered"],
+      deviceProfiles: values.devicecontroller["device-profiles"],
     },
     telemetry: toTelemetry(values.telemetry),
     streamPort: named && values.cloudstream.enabled ? toStreamPort(values) : undefined,

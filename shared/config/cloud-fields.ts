@@ -94,6 +94,10 @@ export const cloudFields = {
       600,
       [1, 1_000_000],
     ),
+    "device-profiles": flag(
+      "Whether Devices and models are written to a ConfigMap device-profile-config-<node> for mappers of KubeEdge 1.12 and earlier. Who reads ConfigMaps there reads the settings of the Devices.",
+      false,
+    ),
     "accept-discovered": flag("Whether devices that a node discovered become Device objects.", false),
     kube: section(
       "The Kubernetes API for devices. If master and kubeconfig are both empty, that of controller.kube.",

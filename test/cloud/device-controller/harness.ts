@@ -2,6 +2,7 @@ import { Bus } from "#shared/bus";
 import {
   defaultDeviceController,
   startDeviceController,
+  type DeviceControllerConfig,
   type DeviceControllerPort,
 } from "#cloud/device-controller";
 import type { Device } from "#shared/kube";
@@ -45,7 +46,10 @@ export interface Cloud extends AsyncDisposable {
 }
 
 /** The device controller with the test in the place of the API and of the hub. */
-export async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefined): Promise<Cloud> {
+export async function startCloud(
+  prepare: (kube: FakeKubeClient) => void = () => undefined,
+  config: Partial<DeviceControllerConfig> = {},
+): Promise<Cloud> {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
   prepare(kube);
@@ -68,7 +72,7 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
   hub.answer("object.delivered", async () => delivered);
   const port: DeviceControllerPort = bus.port("devicecontroller");
   const controller = await clock.until(
-    startDeviceController(defaultDeviceController, { port, kube, clock, log: silentLog() }),
+    startDeviceController({ ...defaultDeviceController, ...config }, { port, kube, clock, log: silentLog() }),
   );
   return {
     kube,

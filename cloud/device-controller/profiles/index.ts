@@ -1,0 +1,1 @@
+export { followProfiles, type ProfileParts } from "./follow-profiles.ts";
