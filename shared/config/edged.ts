@@ -103,6 +103,12 @@ export const edgedSection = section("Pods on this node.", {
     /^[1-9]\d{0,5}[KMG]i$/,
   ),
   "container-log-max-files": whole("Maximum number of log files of a container.", 5, [2, 1000]),
+  "container-log-max-total": textLike(
+    "Size of the logs of all containers together above which the oldest rotated files are removed; files that are written to are not. 0: no limit.",
+    "1Gi",
+    "0 or a size such as 500Ki, 10Mi or 1Gi",
+    /^(0|[1-9]\d{0,5}[KMG]i)$/,
+  ),
   "image-gc-high-threshold": whole(
     "Fill level of the disk with the images, percent, from which images that no container uses are removed. 100: none is, nor when pods are evicted.",
     85,
@@ -236,8 +242,12 @@ export interface EdgedConfig {
   readonly runtimeEndpoint: RuntimeEndpoint | undefined;
   readonly maxPods: number;
   readonly readOnlyPort: number;
-  /** Of one run of a container. */
-  readonly logs: { readonly fileBytes: number; readonly files: number };
+  /** The first two of one run of a container; the total of all, undefined: no limit. */
+  readonly logs: {
+    readonly fileBytes: number;
+    readonly files: number;
+    readonly totalBytes: number | undefined;
+  };
   readonly images: ImagesConfig;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
@@ -283,6 +293,15 @@ function toEndpoint(edged: EdgedValues): RuntimeEndpoint | undefined {
 
 const isDocker = /^tcp:|\/(docker|podman)\.sock$/;
 
+function toLogs(edged: EdgedValues): EdgedConfig["logs"] {
+  const total = edged["container-log-max-total"];
+  return {
+    fileBytes: bytesOf(edged["container-log-max-size"]),
+    files: edged["container-log-max-files"],
+    totalBytes: total === "0" ? undefined : bytesOf(total),
+  };
+}
+
 /** The typed form of a checked section. */
 export function toEdged(edged: EdgedValues): EdgedConfig {
   return {
@@ -297,7 +316,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     runtimeEndpoint: toEndpoint(edged),
     maxPods: edged["max-pods"],
     readOnlyPort: edged["read-only-port"],
-    logs: { fileBytes: bytesOf(edged["container-log-max-size"]), files: edged["container-log-max-files"] },
+    logs: toLogs(edged),
     images: toImages(edged),
     clusterDns: edged["cluster-dns"],
     clusterDomain: edged["cluster-domain"],

@@ -11,8 +11,12 @@ export interface RuntimeOptions {
   readonly owner: string;
   readonly node: string;
   readonly dataDir: string;
-  /** Of one run of a container. */
-  readonly logs: { readonly fileBytes: number; readonly files: number };
+  /** `fileBytes` and `files` of one run of a container, `totalBytes` of all containers together; undefined: no limit. */
+  readonly logs: {
+    readonly fileBytes: number;
+    readonly files: number;
+    readonly totalBytes?: number | undefined;
+  };
   readonly clock: Clock;
   readonly log: Logger;
   /** Whether a choice is kept for the next start; true by default. */

@@ -32,9 +32,8 @@ import {
   type StrayContainer,
 } from "#edge/runtime";
 import { CriCalls } from "#edge/runtime/cri/api";
-import { removeLog, rotateLog, type LogLimits } from "#edge/runtime/cri/logs";
+import { countedLogs, removeLog, rotateLog, type LogLimits } from "#edge/runtime/cri/logs";
 import { CriStreams } from "#edge/runtime/cri/streams";
-import { CgroupUsage, limitProcesses, logSize } from "#edge/runtime/usage";
 import {
   containerConfig,
   logDirectory,
@@ -43,6 +42,7 @@ import {
   sandboxConfig,
   type ConfigOptions,
 } from "./create.ts";
+import { CgroupUsage, LogBound, limitProcesses, logSize } from "#edge/runtime/usage";
 import { countsSwap, CriEngine } from "./engine.ts";
 import { CriImages } from "./images.ts";
 import { readContainer, readSandbox, readStats, readStrays, readSummaries, type Listed } from "./read.ts";
@@ -58,7 +58,12 @@ export interface CriRuntimeOptions {
   /** Logs are kept in `pods/<uid>/logs` below. */
   readonly dataDir: string;
   /** Those of kubelet by default. */
-  readonly logs?: LogLimits | undefined;
+  readonly logs?:
+    | (LogLimits & {
+        /** Of all containers together; no bound by default. */
+        readonly totalBytes?: number | undefined;
+      })
+    | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** For calls that the engine answers at once; 30 s by default. */
@@ -341,11 +346,12 @@ class CriRuntime implements ContainerRuntime {
       },
       signal: this.#closed.signal,
     });
+    const bound = new LogBound(this.#options.logs?.totalBytes, log);
     let isRotating = false;
     const rotation = clock.every(rotateMs, () => {
       if (isRotating) return;
       isRotating = true;
-      void this.#rotate().finally(() => (isRotating = false));
+      void this.#rotate(bound).finally(() => (isRotating = false));
     });
     return {
       [Symbol.dispose]: () => {
@@ -356,19 +362,27 @@ class CriRuntime implements ContainerRuntime {
   }
 
   /** Never rejects. */
-  async #rotate(): Promise<void> {
+  async #rotate(bound: LogBound): Promise<void> {
     const { dataDir, clock, log, logs: limits = usualLogs } = this.#options;
     const reopen = async (containerId: string): Promise<void> => {
       await this.#calls.call("rotate a log", "ReopenContainerLog", { containerId });
     };
+    const paths: string[] = [];
     for (const { id, identity, phase } of await this.#listed()) {
-      if (phase !== "running" || identity.role === "sandbox") continue;
+      if (identity.role === "sandbox") continue;
       const path = join(logDirectory(dataDir, identity), logPath(identity));
+      paths.push(path);
+      if (phase !== "running") continue;
       try {
         await rotateLog(id, path, { limits, clock, log, reopen });
       } catch (error) {
         log.warn("cannot rotate the log of a container", { path, error: describeError(error) });
       }
+    }
+    try {
+      bound.apply(paths.flatMap(countedLogs));
+    } catch (error) {
+      log.warn("cannot bound the logs of containers", { error: describeError(error) });
     }
   }
 

@@ -20,7 +20,10 @@ export interface LogLimits {
 
 export interface BodyOptions extends ContainerOwner {
   /** Those of kubelet by default. */
-  readonly logs?: LogLimits;
+  readonly logs?: LogLimits & {
+    /** Of all containers together; no bound by default. */
+    readonly totalBytes?: number | undefined;
+  };
 }
 
 /** kubelet's containerLogMaxSize and containerLogMaxFiles. */

@@ -80,15 +80,22 @@ export class DockerImages implements ImageService, ImageStore {
   }
 
   async imageFs(): Promise<FileSystemUsage | undefined> {
-    if (!this.#options.isLocal) return undefined;
-    this.#rootDir ??= await this.#findRootDir();
+    const rootDir = await this.rootDir();
+    if (rootDir === undefined) return undefined;
     try {
-      return toFileSystemAmounts(await statfs(this.#rootDir));
+      return toFileSystemAmounts(await statfs(rootDir));
     } catch {
       // The engine runs on another root file system than edgecore, or was given another directory.
       this.#rootDir = undefined;
       return undefined;
     }
+  }
+
+  /** Where the engine keeps everything, when that is on this machine. */
+  async rootDir(): Promise<string | undefined> {
+    if (!this.#options.isLocal) return undefined;
+    this.#rootDir ??= await this.#findRootDir();
+    return this.#rootDir;
   }
 
   async #findRootDir(): Promise<string> {

@@ -30,10 +30,11 @@ import {
   type SandboxSpec,
   type StrayContainer,
 } from "#edge/runtime";
-import { CgroupUsage, logSize, readEngineStats } from "#edge/runtime/usage";
+import { CgroupUsage, LogBound, logSize, readEngineStats } from "#edge/runtime/usage";
 import { DockerCalls } from "./calls.ts";
 import { containerBody, resourcesOf, sandboxBody, type BodyOptions } from "./create.ts";
 import { DockerImages } from "./images.ts";
+import { logFilesOf } from "./log-files.ts";
 import { PauseImage } from "./pause-image.ts";
 import { pauseImageName } from "#edge/runtime/pause-image";
 import { readDetails, readStrays, readSummary } from "./read.ts";
@@ -55,7 +56,12 @@ export interface DockerRuntimeOptions extends BodyOptions {
   readonly callTimeoutMs?: number;
   /** A pull without progress for so long has failed, unless it says another time; 2 min by default. */
   readonly pullIdleMs?: number;
+  /** How often the size of all logs is looked at; 1 min by default. */
+  readonly boundMs?: number;
 }
+
+/** A container writes no more until then than its own files may have. */
+const usualBoundMs = 60_000;
 
 /** A Docker engine. Opening does not contact it: calls reject while it cannot be reached. */
 export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<ContainerRuntime> {
@@ -272,16 +278,28 @@ class DockerRuntime implements ContainerRuntime {
     return this.#streams.runCommand(id, command, options);
   }
 
+  /** Bounds the logs of all containers as well: the engine rotates those of each for itself. */
   watch(onHint: (hint: RuntimeHint) => void): Disposable {
-    const { owner, clock, log } = this.#options;
-    return watchEngine({
-      docker: this.#docker,
-      owner,
-      clock,
-      log,
-      onHint,
-      signal: this.#closed.signal,
-    });
+    const { owner, clock, log, logs, boundMs = usualBoundMs } = this.#options;
+    const signal = this.#closed.signal;
+    const stack = new DisposableStack();
+    stack.use(watchEngine({ docker: this.#docker, owner, clock, log, onHint, signal }));
+    if (logs?.totalBytes !== undefined) {
+      const bound = new LogBound(logs.totalBytes, log);
+      stack.use(clock.every(boundMs, () => void this.#boundLogs(bound)));
+    }
+    return stack;
+  }
+
+  /** Never rejects. */
+  async #boundLogs(bound: LogBound): Promise<void> {
+    try {
+      const rootDir = await this.#images.rootDir();
+      if (rootDir === undefined) return;
+      bound.apply((await this.list()).flatMap(({ id }) => logFilesOf(rootDir, id)));
+    } catch (error) {
+      this.#options.log.debug("cannot bound the logs of containers", { error });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,4 +3,5 @@ export { CgroupUsage, type CgroupRoots } from "./cgroup-usage.ts";
 export type { ContainerDiskUsage, ContainerUsage } from "./container-usage.ts";
 export { readEngineStats } from "./engine-stats.ts";
 export { limitProcesses } from "./limit-processes.ts";
+export { LogBound, planRemoval, type CountedLog } from "./log-bound.ts";
 export { logSize } from "./log-size.ts";

@@ -54,6 +54,12 @@ test.each(["", "a", "home/assistant"])("discovery-prefix %j is accepted", (prefi
   expect(edgeRefusal(`devicetwin: { discovery-prefix: "${prefix}" }`)).toBe("accepted");
 });
 
+test.each(["", "0Mi", "00", "1G", "-1Mi"])("container-log-max-total %j is refused", (size) => {
+  expect(edgeRefusal(`edged: { container-log-max-total: "${size}" }`)).toBe(
+    `Cannot load FILE: edged.container-log-max-total: expected 0 or a size such as 500Ki, 10Mi or 1Gi, got "${size}"`,
+  );
+});
+
 test.each(["", "10M", "0Mi", "1.5Gi", "Mi", "10"])("container-log-max-size %j is refused", (size) => {
   expect(edgeRefusal(`edged: { container-log-max-size: "${size}" }`)).toBe(
     `Cannot load FILE: edged.container-log-max-size: expected a size such as 500Ki, 10Mi or 1Gi, got "${size}"`,

@@ -1,6 +1,7 @@
 import { readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errorCodeOf } from "#shared/errors";
+import type { CountedLog } from "#edge/runtime/usage";
 
 /** What has been rotated of a log is beside it, with the time of the rotation as kubelet writes it. */
 const rotatedName = /^\.\d{8}-\d{6}$/;
@@ -30,6 +31,16 @@ export function rotatedFiles(path: string): string[] {
 /** All files of a log that there are, the oldest first. */
 export function logFiles(path: string): LogFile[] {
   return [...rotatedFiles(path), path].flatMap((one) => statFile(one) ?? []);
+}
+
+/** The same, as they count towards the bound of the logs of all containers. */
+export function countedLogs(path: string): CountedLog[] {
+  return logFiles(path).map((file) => ({
+    path: file.path,
+    bytes: file.size,
+    changedAtMs: file.changedAtMs,
+    isCurrent: file.path === path,
+  }));
 }
 
 /** Undefined for one that is not there. */
