@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * `bun run bench [word …] [--save] [--archives]`: runs every exported function `bench…` of test/bench/*.ts (those whose
+ * `bun run bench [word …] [--save] [--archives]`: runs every exported function `bench…` below test/bench (those whose
  * name has a word, if any are given) and prints its figures beside those of test/bench/baseline.json; --save writes them
  * there, --archives packs as for a release to know the size.
  * Everything runs on dist/cloudcore and dist/edgecore: build them first.
@@ -21,7 +21,7 @@ type Baseline = Record<string, { value: number; unit: string }>;
 const baseline = existsSync(baselineFile) ? (JSON.parse(readFileSync(baselineFile, "utf8")) as Baseline) : {};
 
 async function findCases(): Promise<[string, () => Promise<readonly Figure[]>][]> {
-  const files = [...new Bun.Glob("*.ts").scanSync({ cwd: join(root, "test/bench") })].sort();
+  const files = [...new Bun.Glob("**/*.ts").scanSync({ cwd: join(root, "test/bench") })].sort();
   const cases: [string, () => Promise<readonly Figure[]>][] = [];
   for (const file of files) {
     const text = readFileSync(join(root, "test/bench", file), "utf8");

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { billOfMaterials, type Release } from "./bill-of-materials.ts";
 import { compile, hostTarget, programs, readVersion, targets, type ReleaseTarget } from "./compile.ts";
 import { pack, writeSums } from "./package.ts";
+import { recordOrders, type Orders } from "./record-order.ts";
 import { thirdPartyNotices } from "./third-party.ts";
 
 /**
@@ -37,14 +38,14 @@ function report(file: string): void {
   console.log(`${file.slice(root.length + 1).padEnd(48)} ${(size / 1e6).toFixed(1).padStart(7)} MB`);
 }
 
-async function buildFor(target: ReleaseTarget): Promise<string[]> {
+async function buildFor(target: ReleaseTarget, orders: Orders): Promise<string[]> {
   const folder = join(dist, target);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
   const files: string[] = [];
   const version = readVersion(root);
   for (const program of programs) {
-    const { file, packages } = await compile({ root, program, target, folder });
+    const { file, packages } = await compile({ root, program, target, folder, order: orders.of(program) });
     report(file);
     if (values["no-archives"] === true) continue;
     const notices = thirdPartyNotices(root, packages);
@@ -64,11 +65,14 @@ function writeBillOfMaterials(release: Release): string {
 
 const cross = wanted();
 mkdirSync(dist, { recursive: true });
+using orders = await recordOrders(root);
 if (cross.length === 0) {
-  for (const program of programs)
-    report((await compile({ root, program, target: hostTarget(), folder: dist })).file);
+  for (const program of programs) {
+    const order = orders.of(program);
+    report((await compile({ root, program, target: hostTarget(), folder: dist, order })).file);
+  }
 } else {
   const files = new Set<string>();
-  for (const target of cross) for (const file of await buildFor(target)) files.add(file);
+  for (const target of cross) for (const file of await buildFor(target, orders)) files.add(file);
   if (files.size > 0) console.log(await writeSums(dist, [...files]));
 }

@@ -1,4 +1,4 @@
-import { watchOf } from "./api.ts";
+import { watchOf } from "#internal/test/bench/api.ts";
 
 /** `watchers.ts KUBECONFIG PATH COUNT`: that many watches of a collection; sends how many events they have had. */
 const [kubeconfig = "", path = "", count = "0"] = process.argv.slice(2);

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCloud } from "#internal/scripts/cluster.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { connectTo, inFlight, watchOf, type Call } from "./api.ts";
+import { connectTo, inFlight, watchOf, type Call } from "#internal/test/bench/api.ts";
 
 interface ApiFigure {
   readonly name: string;
@@ -10,7 +10,7 @@ interface ApiFigure {
   readonly unit: string;
 }
 
-const root = join(import.meta.dir, "../..");
+const root = join(import.meta.dir, "../../..");
 const nodeCount = 1000;
 const scheduledPods = 1000;
 const podCount = 10_000;

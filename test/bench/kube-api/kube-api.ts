@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCloud } from "#internal/scripts/cluster.ts";
-import { connectTo, inFlight } from "./api.ts";
+import { connectTo, inFlight } from "#internal/test/bench/api.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-const root = join(import.meta.dir, "../..");
+const root = join(import.meta.dir, "../../..");
 
 /** The embedded API over TLS: writes one at a time and 32 in flight, and a list of 10,000 pods. */
 export async function benchKubeApi(): Promise<{ name: string; value: number; unit: string }[]> {
