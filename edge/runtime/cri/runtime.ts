@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { AppError, describeError, UnavailableError } from "#shared/errors";
+import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import {
@@ -32,7 +32,7 @@ import {
   type StrayContainer,
 } from "#edge/runtime";
 import { CriCalls } from "#edge/runtime/cri/api";
-import { countedLogs, removeLog, rotateLog, type LogLimits } from "#edge/runtime/cri/logs";
+import { keepLogs, removeLog, type KeptLog, type LogLimits } from "#edge/runtime/cri/logs";
 import { CriStreams } from "#edge/runtime/cri/streams";
 import {
   containerConfig,
@@ -42,11 +42,16 @@ import {
   sandboxConfig,
   type ConfigOptions,
 } from "./create.ts";
-import { CgroupUsage, LogBound, limitProcesses, logSize } from "#edge/runtime/usage";
+import { CgroupUsage, limitProcesses, logSize } from "#edge/runtime/usage";
 import { countsSwap, CriEngine } from "./engine.ts";
 import { CriImages } from "./images.ts";
 import { readContainer, readSandbox, readStats, readStrays, readSummaries, type Listed } from "./read.ts";
 import { watchEngine } from "./watch.ts";
+
+interface BoundedLogs extends LogLimits {
+  /** Of all containers together; no bound by default. */
+  readonly totalBytes?: number | undefined;
+}
 
 export interface CriRuntimeOptions {
   /** "unix:///run/containerd/containerd.sock" */
@@ -58,12 +63,7 @@ export interface CriRuntimeOptions {
   /** Logs are kept in `pods/<uid>/logs` below. */
   readonly dataDir: string;
   /** Those of kubelet by default. */
-  readonly logs?:
-    | (LogLimits & {
-        /** Of all containers together; no bound by default. */
-        readonly totalBytes?: number | undefined;
-      })
-    | undefined;
+  readonly logs?: BoundedLogs | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** For calls that the engine answers at once; 30 s by default. */
@@ -76,7 +76,7 @@ export interface CriRuntimeOptions {
 const workMs = 120_000;
 const sandboxMs = 240_000;
 /** kubelet's containerLogMaxSize, containerLogMaxFiles and containerLogMonitorInterval. */
-const usualLogs: LogLimits = { fileBytes: 10 * 1024 * 1024, files: 5 };
+const usualLogs: BoundedLogs = { fileBytes: 10 * 1024 * 1024, files: 5 };
 const usualRotateMs = 10_000;
 
 /** An engine of the CRI, version 1. Opening does not contact it: calls reject while it cannot be reached. */
@@ -346,13 +346,7 @@ class CriRuntime implements ContainerRuntime {
       },
       signal: this.#closed.signal,
     });
-    const bound = new LogBound(this.#options.logs?.totalBytes, log);
-    let isRotating = false;
-    const rotation = clock.every(rotateMs, () => {
-      if (isRotating) return;
-      isRotating = true;
-      void this.#rotate(bound).finally(() => (isRotating = false));
-    });
+    const rotation = this.#keepLogs(rotateMs);
     return {
       [Symbol.dispose]: () => {
         rotation[Symbol.dispose]();
@@ -361,39 +355,20 @@ class CriRuntime implements ContainerRuntime {
     };
   }
 
-  /** Never rejects. */
-  async #rotate(bound: LogBound): Promise<void> {
-    const { dataDir, clock, log, logs: limits = usualLogs } = this.#options;
+  #keepLogs(everyMs: number): Disposable {
+    const { dataDir, clock, log, logs: { totalBytes, ...limits } = usualLogs } = this.#options;
+    const list = async (): Promise<KeptLog[]> =>
+      (await this.list())
+        .filter(({ identity }) => identity.role !== "sandbox")
+        .map(({ id, identity, phase }) => ({
+          id,
+          path: join(logDirectory(dataDir, identity), logPath(identity)),
+          isRunning: phase === "running",
+        }));
     const reopen = async (containerId: string): Promise<void> => {
       await this.#calls.call("rotate a log", "ReopenContainerLog", { containerId });
     };
-    const paths: string[] = [];
-    for (const { id, identity, phase } of await this.#listed()) {
-      if (identity.role === "sandbox") continue;
-      const path = join(logDirectory(dataDir, identity), logPath(identity));
-      paths.push(path);
-      if (phase !== "running") continue;
-      try {
-        await rotateLog(id, path, { limits, clock, log, reopen });
-      } catch (error) {
-        log.warn("cannot rotate the log of a container", { path, error: describeError(error) });
-      }
-    }
-    try {
-      bound.apply(paths.flatMap(countedLogs));
-    } catch (error) {
-      log.warn("cannot bound the logs of containers", { error: describeError(error) });
-    }
-  }
-
-  /** What there is now; nothing while the engine does not say. */
-  async #listed(): Promise<readonly ContainerSummary[]> {
-    try {
-      return await this.list();
-    } catch (error) {
-      this.#options.log.debug("cannot list the containers whose logs are rotated", { error });
-      return [];
-    }
+    return keepLogs({ totalBytes, limits, everyMs, clock, log, list, reopen });
   }
 
   async #configOptions(): Promise<ConfigOptions> {

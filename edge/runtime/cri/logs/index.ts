@@ -1,4 +1,5 @@
 /** Logs of containers in the files of the CRI (`design-proposals/node/kubelet-cri-logging.md` of Kubernetes). */
-export { countedLogs, removeLog } from "./files.ts";
+export { removeLog } from "./files.ts";
+export { keepLogs, type KeptLog } from "./keeper.ts";
 export { readLog, type LogSource } from "./reader.ts";
 export { rotateLog, type LogLimits } from "./rotation.ts";
