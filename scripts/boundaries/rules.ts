@@ -127,7 +127,14 @@ export const folderRules: readonly FolderRule[] = [
   },
   {
     folders: leavesOfEdge,
-    values: [...basics, "shared/files", "shared/grpc", "shared/lifecycle", "shared/sqlite"],
+    values: [
+      ...basics,
+      "shared/files",
+      "shared/grpc",
+      "shared/image-names",
+      "shared/lifecycle",
+      "shared/sqlite",
+    ],
   },
   { folders: ["edge/commands/**"], values: ["shared/**", ...leavesOfEdge] },
   {

@@ -1,6 +1,6 @@
 import { asText, recordOf } from "#shared/json";
 import type { RegistryAuth } from "#edge/runtime";
-import { parseReference } from "./reference.ts";
+import { parseReference } from "#shared/image-names";
 
 /** Where credentials of a docker config are for: a host, whose parts may have wildcards, a port and a path. */
 interface Place {

@@ -4,7 +4,7 @@ import type { Image } from "#edge/runtime";
 import type { Objects } from "#edge/edged/environment";
 import type { PodEvent } from "#edge/edged/events";
 import type { PullTime } from "./puller.ts";
-import { isReference } from "./reference.ts";
+import { isReference } from "#shared/image-names";
 
 /** A container cannot be started now; `code` is the reason shown in its waiting state. */
 export class StartError extends AppError {}

@@ -1,4 +1,4 @@
-import { parseReference } from "./reference.ts";
+import { parseReference } from "#shared/image-names";
 
 /** Where an image is looked for: the reference that is given to the engine. */
 export interface PullSource {

@@ -10,7 +10,7 @@ import { ImageJobs } from "#edge/edged/images/jobs";
 import { ImageArchives } from "#edge/edged/images/archives";
 import { ImageAges, ImageGc, isDiskFull, type GcPolicy } from "#edge/edged/images/unused";
 import { ensureImage } from "./images.ts";
-import { completeReference, isReference } from "./reference.ts";
+import { completeReference, isReference } from "#shared/image-names";
 import { ImagePuller, type PullConfig, type PullJob, type PullTime } from "./puller.ts";
 
 /** `edged.image-…` and what else is about images in the config file. */

@@ -17,7 +17,7 @@ import type {
   Resources,
   SandboxConfig,
 } from "#edge/runtime/cri/api";
-import { podResolver } from "./resolver.ts";
+import { podResolver } from "#edge/runtime/pod-network";
 import { securityContext } from "./security.ts";
 
 export interface ConfigOptions extends ContainerOwner {

@@ -11,6 +11,8 @@ export interface EngineSettings {
   readonly sandboxImage: string | undefined;
   /** Control groups of pods are below it, as kubelet's are below kubepods. */
   readonly cgroupParent: string;
+  /** containerd's, for containers of its default runtime; undefined where the engine does not tell. */
+  readonly snapshotter: string | undefined;
 }
 
 export interface SandboxImage {
@@ -24,6 +26,7 @@ export class CriEngine {
   readonly #calls: CriCalls;
   #settings: Promise<EngineSettings> | undefined;
   #name: string | undefined;
+  #version = "";
   #sandboxImage: Promise<SandboxImage> | undefined;
 
   constructor(calls: CriCalls) {
@@ -34,18 +37,29 @@ export class CriEngine {
     const version = await this.#calls.call("ask the engine", "Version", {}, options);
     const { status } = await this.#calls.call("ask the engine", "Status", {}, options);
     this.#name = version.runtimeName;
+    this.#version = version.runtimeVersion.replace(/^v/, "");
     const problem = problemOf(status?.conditions ?? []);
     return {
       name: version.runtimeName,
-      version: version.runtimeVersion.replace(/^v/, ""),
+      version: this.#version,
       ...(problem !== undefined && { problem }),
     };
   }
 
   /** "containerd" or "cri-o" */
   async name(): Promise<string> {
-    this.#name ??= (await this.#calls.call("ask the engine", "Version", {})).runtimeName;
+    return this.#name ?? (await this.info()).name;
+  }
+
+  /** As `name`, where it is known already. */
+  get knownName(): string | undefined {
     return this.#name;
+  }
+
+  /** "1.7.24" */
+  async version(): Promise<string> {
+    await this.name();
+    return this.#version;
   }
 
   async settings(): Promise<EngineSettings> {
@@ -68,11 +82,20 @@ export class CriEngine {
 
   async #findSandboxImage(): Promise<SandboxImage> {
     const { sandboxImage: name = "" } = await this.settings();
-    if (name === "") return { name, id: "" };
+    if (name === "") return this.#findPinnedImage();
     const { image } = await this.#calls.call(`look for image "${name}"`, "ImageStatus", {
       image: { image: name },
     });
     return { name, id: image?.id ?? "" };
+  }
+
+  /** containerd 2 does not tell the name, and pins the image; others may have pinned some besides. */
+  async #findPinnedImage(): Promise<SandboxImage> {
+    const { images } = await this.#calls.call("list images", "ListImages", {});
+    const pinned = images.filter(({ pinned }) => pinned);
+    const named = pinned.filter(({ repoTags }) => repoTags.some((name) => /\bpause\b/.test(name)));
+    const [found] = named.length > 0 ? named : pinned;
+    return { name: found?.repoTags[0] ?? "", id: found?.id ?? "" };
   }
 
   /** It may have another configuration now. */
@@ -90,6 +113,7 @@ export class CriEngine {
     return {
       sandboxImage: sandboxImageOf(config),
       cgroupParent: isSystemd ? "kubeedge.slice" : "/kubeedge",
+      snapshotter: snapshotterOf(config),
     };
   }
 
@@ -120,6 +144,11 @@ function configuredSystemd(config: Readonly<Record<string, unknown>>): boolean |
   const options = recordOf(recordOf(recordOf(runtimes)[asText(defaultRuntimeName)])["options"]);
   const { SystemdCgroup } = options;
   return typeof SystemdCgroup === "boolean" ? SystemdCgroup : undefined;
+}
+
+/** containerd 1 has it with its containers, containerd 2 with its images. */
+function snapshotterOf(config: Readonly<Record<string, unknown>>): string | undefined {
+  return asText(recordOf(config["containerd"])["snapshotter"]) || asText(config["snapshotter"]) || undefined;
 }
 
 /** containerd 1 has it beside its other settings, containerd 2 among the images that are pinned. */

@@ -20,6 +20,7 @@ import {
   type ExecStream,
   type FileSystemUsage,
   type Image,
+  type ImageStore,
   type LogOptions,
   type OutputChunk,
   type PodConnection,
@@ -34,6 +35,8 @@ import {
 import { CriCalls } from "#edge/runtime/cri/api";
 import { keepLogs, removeLog, type KeptLog, type LogLimits } from "#edge/runtime/cri/logs";
 import { CriStreams } from "#edge/runtime/cri/streams";
+import { refuseTakenPorts } from "#edge/runtime/pod-network";
+import { CgroupUsage, limitProcesses, logSize } from "#edge/runtime/usage";
 import {
   containerConfig,
   logDirectory,
@@ -42,7 +45,7 @@ import {
   sandboxConfig,
   type ConfigOptions,
 } from "./create.ts";
-import { CgroupUsage, limitProcesses, logSize } from "#edge/runtime/usage";
+import { CtrImages } from "./ctr.ts";
 import { countsSwap, CriEngine } from "./engine.ts";
 import { CriImages } from "./images.ts";
 import { readContainer, readSandbox, readStats, readStrays, readSummaries, type Listed } from "./read.ts";
@@ -92,6 +95,7 @@ class CriRuntime implements ContainerRuntime {
   readonly #engine: CriEngine;
   readonly #images: CriImages;
   readonly #streams: CriStreams;
+  readonly #ctr: CtrImages | undefined;
   readonly #cgroups = new CgroupUsage();
   readonly #limitsSwap = countsSwap();
   /** Ids of sandboxes at the last list: the CRI asks about them by other calls. */
@@ -106,6 +110,7 @@ class CriRuntime implements ContainerRuntime {
     this.#engine = new CriEngine(calls);
     this.#images = new CriImages(calls, { engine: this.#engine, signal });
     this.#streams = new CriStreams(calls, { clock: options.clock, signal });
+    this.#ctr = CtrImages.open({ ...options, calls, engine: this.#engine, signal });
   }
 
   info(options?: EngineCallOptions): Promise<EngineInfo> {
@@ -116,7 +121,9 @@ class CriRuntime implements ContainerRuntime {
     return this.#images.findImage(ref);
   }
 
-  listImages(): Promise<readonly Image[]> {
+  async listImages(): Promise<readonly Image[]> {
+    // It decides whether there is a store of images, which is asked for next.
+    await this.#engine.name();
     return this.#images.listImages();
   }
 
@@ -136,6 +143,10 @@ class CriRuntime implements ContainerRuntime {
     return this.#images.usedImages();
   }
 
+  get imageStore(): ImageStore | undefined {
+    return this.#engine.knownName === "containerd" ? this.#ctr : undefined;
+  }
+
   async runSandbox(spec: SandboxSpec): Promise<ContainerDetails> {
     const { podNamespace, podName } = spec.identity;
     const config = sandboxConfig(spec, await this.#configOptions());
@@ -150,9 +161,10 @@ class CriRuntime implements ContainerRuntime {
 
   async #runSandbox(
     config: ReturnType<typeof sandboxConfig>,
-    { runtimeHandler }: SandboxSpec,
+    { runtimeHandler, network }: SandboxSpec,
   ): Promise<string> {
     const what = "run the sandbox of a pod";
+    refuseTakenPorts(what, network);
     const request = { config, ...(runtimeHandler !== undefined && { runtimeHandler }) };
     try {
       const answer = await this.#calls.call(what, "RunPodSandbox", request, { timeoutMs: sandboxMs });

@@ -19,6 +19,11 @@ export interface WatchOptions {
 
 /** As kubelet's generic PLEG: an engine without events is listed each second. */
 const relistMs = 1000;
+/**
+ * Beside events: containerd 1.7 gives each to one of its followers only, and drops those beyond a thousand that nobody takes.
+ * kubelet lists each five minutes then.
+ */
+const relistBesideEventsMs = 60_000;
 /** A relist is enough while the engine has no events. */
 const longestWaitMs = 2000;
 
@@ -66,10 +71,20 @@ async function followConnection(
 ): Promise<void> {
   const seen = new Seen(await options.list());
   connected();
+  using _relist = options.clock.every(relistBesideEventsMs, () => void relist(options, seen));
   if (await hasEvents(options, signal)) return;
   for (;;) {
     await options.clock.sleep(relistMs, { signal });
     for (const hint of seen.compare(await options.list())) options.onHint(hint);
+  }
+}
+
+/** Never rejects: the connection that is lost is noticed by who follows the events. */
+async function relist({ list, log, onHint }: WatchOptions, seen: Seen): Promise<void> {
+  try {
+    for (const hint of seen.compare(await list())) onHint(hint);
+  } catch (error) {
+    log.debug("cannot list containers beside the events", { error });
   }
 }
 

@@ -153,8 +153,10 @@ function contract(open: () => Promise<ContainerRuntime>): void {
     test("names an image, and removes it with all names", async () => {
       await using runtime = await open();
       await runtime.removeImage("sha256:" + "0".repeat(64));
+      // It is known what the engine can do once it was asked.
+      await runtime.info();
       const store = runtime.imageStore;
-      if (!store) return;
+      if (!store) throw new Error("this engine has no names of images");
       const other = `${image.split(":")[0]}-other:2`;
       await store.tag(image, other);
       const named = await runtime.findImage(other);
@@ -173,7 +175,9 @@ function contract(open: () => Promise<ContainerRuntime>): void {
       const started = Promise.withResolvers<RuntimeHint>();
       using _watch = pod.runtime.watch((hint) => {
         if (hint.kind === "connected") connected.resolve();
-        if (hint.kind === "container" && hint.action === "start") started.resolve(hint);
+        // containerd 1.7 also delivers what happened before anybody followed it.
+        if (hint.kind === "container" && hint.action === "start" && hint.podUid === pod.uid)
+          started.resolve(hint);
       });
       await connected.promise;
       const { id, identity } = await pod.runtime.runSandbox(pod.sandboxSpec());
@@ -249,6 +253,23 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
     });
     expect(await pod.runtime.list(pod.uid)).toEqual([]);
     expect((await withHandler("runc")).phase).toBe("running");
+  });
+
+  test("refuses a host port at which a program listens, and takes it when it is free", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const program = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+    const ports = [
+      { containerPort: 80, hostPort: program.port, hostIp: "0.0.0.0", protocol: "tcp" },
+    ] as const;
+    const run = () =>
+      pod.runtime.runSandbox(pod.sandboxSpec({ network: { kind: "own", hostname: "web", ports } }));
+    const error = await run().catch((thrown: unknown) => thrown as Error);
+    program.stop(true);
+    for (const { id } of await pod.runtime.list(pod.uid)) await pod.runtime.removeSandbox(id);
+    expect([error, (await run()).phase]).toMatchObject([
+      { code: "engine-refused", message: expect.stringContaining(`${ports[0].hostPort}`) },
+      "running",
+    ]);
   });
 
   test("refuses to mount what does not exist", async () => {

@@ -12,6 +12,9 @@ export function mayBeLayout(firstBlock: Uint8Array): boolean {
   return /^(\.\/)?(blobs\/|index\.json\0|oci-layout\0)/.test(name);
 }
 
+/** A later entry replaces an earlier one: containerd then reads manifest.json, and completes the names in it as Docker does. */
+const noLayout = Buffer.from(JSON.stringify({ imageLayoutVersion: "" }));
+
 /** What makes an OCI layout an archive of `docker load`: what is appended at which place. */
 export interface DockerEnd {
   readonly at: number;
@@ -44,7 +47,8 @@ export async function dockerEndOf(
     imagesOf(entry, { readJson, architecture, name: nameOf(entry) }),
   );
   if (images.length === 0) return undefined;
-  return { at: scan.endsAt, bytes: tarEnd("manifest.json", Buffer.from(JSON.stringify(images))) };
+  const added = { "oci-layout": noLayout, "manifest.json": Buffer.from(JSON.stringify(images)) };
+  return { at: scan.endsAt, bytes: tarEnd(added) };
 }
 
 interface Layout {

@@ -41,8 +41,13 @@ export async function scanTar(
   }
 }
 
-/** One file as an entry of a tar archive, and the end of the archive. */
-export function tarEnd(name: string, content: Uint8Array): Uint8Array {
+/** Files as entries of a tar archive, and the end of the archive. */
+export function tarEnd(files: Readonly<Record<string, Uint8Array>>): Uint8Array {
+  const entries = Object.entries(files).map(([name, content]) => tarEntry(name, content));
+  return Buffer.concat([...entries, Buffer.alloc(2 * block)]);
+}
+
+function tarEntry(name: string, content: Uint8Array): Uint8Array {
   const header = Buffer.alloc(block);
   header.write(name, 0);
   header.write("0000644\0", 100);
@@ -57,7 +62,7 @@ export function tarEnd(name: string, content: Uint8Array): Uint8Array {
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
   const padding = Buffer.alloc((block - (content.length % block)) % block);
-  return Buffer.concat([header, content, padding, Buffer.alloc(2 * block)]);
+  return Buffer.concat([header, content, padding]);
 }
 
 function readHeader(header: Uint8Array): { readonly name: string; readonly bytes: number | undefined } {

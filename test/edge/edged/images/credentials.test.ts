@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { findCredentials } from "#internal/edge/edged/images/credentials.ts";
-import { parseReference } from "#internal/edge/edged/images/reference.ts";
+import { parseReference } from "#shared/image-names";
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 

@@ -141,3 +141,44 @@ test("a pull that hangs in the engine fails in the end, and is cancelled", async
   expect(await pull).toMatchObject({ code: "image-pull" });
   await cancelled.promise;
 });
+
+test("the image that containerd 2 pins is that of sandboxes, which its status does not name", async () => {
+  const config = { containerd: { defaultRuntimeName: "runc", runtimes: { runc: { snapshotter: "" } } } };
+  const [pause, kept, app] = ["a", "b", "c"].map((digit) => `sha256:${digest(digit)}`);
+  const images = [
+    { id: kept, repoTags: ["site.example/kept:1"], pinned: true },
+    { id: pause, repoTags: ["registry.k8s.io/pause:3.10"], pinned: true },
+    { id: app, repoTags: ["docker.io/library/app:1"], pinned: false },
+  ];
+  await using engine = await openWith({
+    Version: (_call, answer) => answer(null, { runtimeName: "containerd", runtimeVersion: "v2.1.9" }),
+    Status: (_call, answer) => answer(null, { info: { config: JSON.stringify(config) } }),
+    ListImages: (_call, answer) => answer(null, { images }),
+    ListPodSandbox: (_call, answer) => answer(null, { items: [{ id: "s" }] }),
+  });
+  expect(await engine.runtime.usedImages()).toEqual(new Set([pause ?? ""]));
+});
+
+test("what happened is seen within a minute, also when another follower of the engine got the event", async () => {
+  const clock = new FakeClock();
+  const labels = { [labelNames.owner]: "me", [labelNames.podUid]: "uid" };
+  let state = 1;
+  const isFollowed = Promise.withResolvers<void>();
+  await using engine = await openWith(
+    {
+      ListContainers: (_call, answer) => answer(null, { containers: [{ id: "c", labels, state }] }),
+      GetContainerEvents: () => isFollowed.resolve(),
+    },
+    { clock },
+  );
+  const seen: string[] = [];
+  using _watch = engine.runtime.watch((hint) => {
+    if (hint.kind === "container") seen.push(hint.action);
+  });
+  await isFollowed.promise;
+  state = 2;
+  await eventually(10_000, async () => {
+    await clock.advance(60_000);
+    expect(seen).toEqual(["die"]);
+  });
+});

@@ -3,7 +3,7 @@ import { dockerEndOf } from "#internal/edge/edged/images/archives/oci-layout.ts"
 import { scanTar, tarEnd } from "#internal/edge/edged/images/archives/tar.ts";
 
 const file = (name: string, content: string): Uint8Array =>
-  tarEnd(name, Buffer.from(content)).subarray(0, -1024);
+  tarEnd({ [name]: Buffer.from(content) }).subarray(0, -1024);
 const end = Buffer.alloc(1024);
 
 /** The bytes in chunks of an odd length. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { podResolver } from "#internal/edge/runtime/cri/resolver.ts";
+import { podResolver } from "#internal/edge/runtime/pod-network/resolver.ts";
 
 const plain =
   "# made by hand\nsearch site example\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions ndots:1 edns0\n";

@@ -1,0 +1,2 @@
+/** References to images, as Docker reads them. */
+export { completeReference, isReference, parseReference, type ImageName } from "./image-names.ts";
