@@ -21,10 +21,12 @@ export interface CloudOptions {
   readonly root: string;
   /** Where everything is kept. */
   readonly folder: string;
+  /** Further lines of controller.yaml. */
+  readonly settings?: string;
 }
 
 /** Starts cloudcore and returns when its API answers. */
-export async function startCloud({ root, folder }: CloudOptions): Promise<Cloud> {
+export async function startCloud({ root, folder, settings = "" }: CloudOptions): Promise<Cloud> {
   await using stack = new AsyncDisposableStack();
   const dataDir = join(folder, "cloud");
   mkdirSync(dataDir, { recursive: true });
@@ -38,7 +40,7 @@ embedded: { port: ${api} }
 telemetry: { port: 0 }
 router: { port: 0 }
 cloudstream: { tunnel-port: 0 }
-`,
+${settings}`,
   );
   const cloudcore = join(root, "dist/cloudcore");
   const kubeconfig = join(dataDir, "kubeconfig");

@@ -53,7 +53,8 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   stack.use(await startEdgeController({ ...edge, devices, kubelet: kubeletAddressOf(config) }));
   const proxied = { access, enabled: config.cloudHub.nodeApi, port: bus.port("apiproxy") } as const;
   stack.use(await startApiProxy({ ...proxied, clock, log: log("apiproxy") }));
-  if (devices) stack.use(await startDevices(config, { bus, kube, clock, log: log("devicecontroller") }));
+  const deviceDeps = { bus, kube, clock, log: log("devicecontroller"), figures };
+  if (devices) stack.use(await startDevices(config, deviceDeps, embedded?.api.isCut === true));
   const telemetry = stack.use(
     await startTelemetry(
       { ...config.telemetry, dataDir, devices },
@@ -187,7 +188,8 @@ async function startRules(
 /** The device controller, with a client of its own where its API is configured apart. */
 async function startDevices(
   { deviceController, kube: shared }: CloudConfig,
-  { bus, kube, clock, log }: ModuleDeps,
+  { bus, kube, clock, log, figures }: ModuleDeps & { readonly figures: CloudFigures },
+  isCut: boolean,
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const isApart = deviceController.kube !== shared;
@@ -195,7 +197,10 @@ async function startDevices(
     ? stack.use(await createKubeClient(accessOf(deviceController.kube), { clock, log }))
     : kube;
   const port = bus.port("devicecontroller");
-  stack.use(await startDeviceController(deviceController, { port, kube: client, clock, log }));
+  const areStatusesLost = isCut && !isApart;
+  const parts = { port, kube: client, clock, log, areStatusesLost };
+  const controller = stack.use(await startDeviceController(deviceController, parts));
+  figures.watchStatuses(controller.figures);
   return stack.move();
 }
 

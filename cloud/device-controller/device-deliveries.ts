@@ -10,6 +10,8 @@ export interface DeviceDeliveriesOptions {
   readonly port: DeviceControllerPort;
   readonly bindings: Bindings;
   readonly model: (key: string) => DeviceModel | undefined;
+  /** Whether statuses may have been lost: each node reports its devices again when it connects first. */
+  readonly areStatusesLost: boolean;
   readonly log: Logger;
 }
 
@@ -26,6 +28,8 @@ export class DeviceDeliveries implements AsyncDisposable {
   readonly #options: DeviceDeliveriesOptions;
   /** what is to be sent, by node */
   readonly #queues: KeyedQueue<string>;
+  /** Nodes that were asked to report again. */
+  readonly #asked = new Set<string>();
 
   constructor(options: DeviceDeliveriesOptions) {
     this.#options = options;
@@ -128,7 +132,7 @@ export class DeviceDeliveries implements AsyncDisposable {
   }
 
   async #compare(node: string): Promise<void> {
-    const { port, bindings, model } = this.#options;
+    const { port, bindings, model, areStatusesLost } = this.#options;
     const delivered = (await port.ask("object.delivered", { node })).filter(({ kind }) => isDeviceKind(kind));
     const devices = bindings.devicesOf(node);
     const models = bindings
@@ -140,9 +144,12 @@ export class DeviceDeliveries implements AsyncDisposable {
     const known = new Map(delivered.map((object) => [object.uid, object]));
     const missing = (object: KubeObject): boolean => !isCurrent(known.get(object.metadata.uid ?? ""), object);
     const fresh = devices.filter(missing);
-    const members = fresh.map((device) => memberOf(bindings.idOf(device), device));
+    // A member that is added again is reported again.
+    const isAsked = !areStatusesLost || this.#asked.has(node);
+    const members = (isAsked ? fresh : devices).map((device) => memberOf(bindings.idOf(device), device));
     for (let start = 0; start < members.length; start += membersAMessage)
       await this.#sendMembers(node, "added", members.slice(start, start + membersAMessage));
+    this.#asked.add(node);
     for (const object of [...models.filter(missing), ...fresh])
       await this.#sendObject(node, known.has(object.metadata.uid ?? "") ? "update" : "insert", object);
   }

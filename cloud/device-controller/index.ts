@@ -1,6 +1,7 @@
 import { ChangeTimes, DesiredWrites } from "#cloud/device-controller/desired";
 import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { followProfiles } from "#cloud/device-controller/profiles";
+import { StatusWriter, watchStatusLag, type StatusFigures } from "#cloud/device-controller/status";
 import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
@@ -10,7 +11,6 @@ import { Bindings, deviceMembersOf, modelKeyOf, devicePlaceOf } from "./bindings
 import { DeviceDeliveries } from "./device-deliveries.ts";
 import type { DeviceControllerPort } from "./port.ts";
 import { ReportIntake } from "./report-intake.ts";
-import { StatusWriter } from "./status-writer.ts";
 import { Tidy } from "./tidy.ts";
 
 export { admitDevices } from "./admission.ts";
@@ -18,8 +18,8 @@ export { admitDevices } from "./admission.ts";
 export interface DeviceControllerConfig {
   /** least time between two status writes of one device */
   readonly statusIntervalMs: number;
-  /** status writes a second over all devices */
-  readonly statusWritesPerSecond: number;
+  /** status writes a second over all devices; undefined: as many as the API takes */
+  readonly statusWritesPerSecond: number | undefined;
   /** Whether devices a node found by itself (Home Assistant's discovery) become objects. */
   readonly acceptDiscovered: boolean;
   /** Whether nodes have ConfigMaps with their devices, for mappers of KubeEdge 1.12 and earlier. */
@@ -28,18 +28,25 @@ export interface DeviceControllerConfig {
 
 export const defaultDeviceController: DeviceControllerConfig = {
   statusIntervalMs: 500,
-  statusWritesPerSecond: 600,
+  statusWritesPerSecond: undefined,
   acceptDiscovered: false,
   deviceProfiles: false,
 };
 
 export type { DeviceControllerPort } from "./port.ts";
+export type { StatusFigures } from "#cloud/device-controller/status";
 
 export interface DeviceControllerParts {
   readonly port: DeviceControllerPort;
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether the API lost statuses that were written, as after a crash of the embedded one. */
+  readonly areStatusesLost?: boolean;
+}
+
+export interface DeviceController extends Running {
+  readonly figures: () => StatusFigures;
 }
 
 const group = { group: "devices.kubeedge.io", version: "v1beta1", namespaced: true } as const;
@@ -53,14 +60,14 @@ const modelsType = { ...group, plural: "devicemodels", kind: "DeviceModel" };
 export async function startDeviceController(
   config: DeviceControllerConfig,
   parts: DeviceControllerParts,
-): Promise<Running> {
-  const { port, kube, clock, log } = parts;
+): Promise<DeviceController> {
+  const { port, kube, clock, log, areStatusesLost = false } = parts;
   await using stack = new AsyncDisposableStack();
   const devices = stack.use(kube.informer<Device>(devicesType));
   const models = stack.use(kube.informer<DeviceModel>(modelsType));
   const bindings = new Bindings();
   const model = (key: string): DeviceModel | undefined => models.get(key);
-  const deliveries = stack.use(new DeviceDeliveries({ port, bindings, model, log }));
+  const deliveries = stack.use(new DeviceDeliveries({ port, bindings, model, areStatusesLost, log }));
   const writer = stack.use(
     new StatusWriter({
       kube,
@@ -73,6 +80,8 @@ export async function startDeviceController(
       writesPerSecond: config.statusWritesPerSecond,
     }),
   );
+  const figures = (): StatusFigures => writer.figures();
+  stack.use(watchStatusLag({ figures, device: (key) => devices.get(key), kube, clock, log }));
   const times = new ChangeTimes();
   const desired = new DesiredWrites({ kube, type: devicesType, times });
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
@@ -99,7 +108,7 @@ export async function startDeviceController(
     }),
   );
   log.info("device controller started", { devices: devices.list().length, models: models.list().length });
-  return running("devicecontroller", stack.move());
+  return Object.assign(running("devicecontroller", stack.move()), { figures });
 }
 
 function discoveredDevices({ kube, clock, log }: DeviceControllerParts): DiscoveredDevices {

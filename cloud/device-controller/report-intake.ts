@@ -3,8 +3,7 @@ import { objectKey } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { DeviceStatusReport, DiscoveredDevice } from "#shared/topics";
 import type { Bindings } from "./bindings.ts";
-import { reportOf } from "./reports.ts";
-import type { StatusWriter } from "./status-writer.ts";
+import { reportOf, type StatusWriter } from "#cloud/device-controller/status";
 
 export interface ReportIntakeUses {
   readonly bindings: Bindings;

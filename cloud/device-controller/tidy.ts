@@ -1,8 +1,7 @@
+import { hasStaleTwins, nothingNew, stateUnknown, type StatusWriter } from "#cloud/device-controller/status";
 import type { Informer } from "#cloud/kube-client";
 import { objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { modelKeyOf, nodeOf } from "./bindings.ts";
-import { hasStaleTwins, nothingNew, stateUnknown } from "./reports.ts";
-import type { StatusWriter } from "./status-writer.ts";
 
 export interface TidyParts {
   readonly devices: Informer<Device>;

@@ -1,8 +1,15 @@
 import type { RequestFigure } from "#cloud/kube-api/http";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
-import { Counters, Durations, formatFamilies, processFamilies } from "#shared/prometheus";
+import { Counters, Durations, formatFamilies, processFamilies, type Family } from "#shared/prometheus";
 import type { CloudCatalog } from "#shared/topics";
+
+/** How far the statuses of devices are behind what nodes report. */
+export interface StatusLag {
+  readonly waiting: number;
+  readonly oldestMs: number;
+  readonly writes: number;
+}
 
 export type FiguresPort = Port<CloudCatalog, never, never, "node.connected" | "node.disconnected", never>;
 
@@ -33,6 +40,13 @@ export class CloudFigures {
 
   constructor(clock: Pick<Clock, "nowMs">) {
     this.#startedMs = clock.nowMs();
+  }
+
+  #statuses: (() => StatusLag) | undefined;
+
+  /** Shows the figures of the device controller as well. */
+  watchStatuses(read: () => StatusLag): void {
+    this.#statuses = read;
   }
 
   readonly countMessage = (topic: string): void => this.#messages.add({ topic });
@@ -66,8 +80,32 @@ export class CloudFigures {
     const counted = [this.#sessions, this.#messages, this.#requests, this.#durations];
     return formatFamilies([
       connected,
+      ...(this.#statuses ? statusFamilies(this.#statuses()) : []),
       ...counted.map((one) => one.family()),
       ...processFamilies(this.#startedMs),
     ]);
   };
+}
+
+function statusFamilies({ waiting, oldestMs, writes }: StatusLag): Family[] {
+  const gauge = (name: string, help: string, value: number): Family => ({
+    name,
+    help,
+    type: "gauge",
+    samples: [{ value }],
+  });
+  return [
+    gauge("kubeedge_device_status_waiting", "Devices whose last report is not in their status.", waiting),
+    gauge(
+      "kubeedge_device_status_behind_seconds",
+      "How long the oldest of those reports has waited.",
+      oldestMs / 1000,
+    ),
+    {
+      name: "kubeedge_device_status_writes_total",
+      help: "Statuses of devices that were written.",
+      type: "counter",
+      samples: [{ value: writes }],
+    },
+  ];
 }

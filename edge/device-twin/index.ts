@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
 import type { TwinConfig } from "#shared/config";
+import type { Stamp } from "#edge/edge-hub/codec";
 import { describeError } from "#shared/errors";
 import { DeviceEventRecorder } from "#shared/events";
 import type { Device, Event } from "#shared/kube";
@@ -9,7 +11,7 @@ import type { HistoryLimits } from "#edge/store";
 import { DeviceRegistry } from "#edge/device-twin/devices";
 import { AnnouncementEvents, DeviceWarnings, LossEvents } from "#edge/device-twin/events";
 import { restoreObjects, withOwnStatus } from "#edge/device-twin/objects";
-import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
+import { GroupCommit, OutboxBudget, ValueBuffer } from "#edge/device-twin/outbox";
 import { serveQueries, trimHistory } from "#edge/device-twin/query";
 import { serveBus, type DeviceTwinParts, type Receivers } from "./bus.ts";
 import { makeReceivers } from "./receivers.ts";
@@ -19,6 +21,8 @@ export type { DeviceTwinParts, DeviceTwinPort } from "./bus.ts";
 export interface DeviceTwinConfig {
   readonly node: string;
   readonly history: HistoryLimits;
+  /** What a loss of power may take of reported values of QoS 0, milliseconds. 0 or undefined: they are stored before they are answered. */
+  readonly flushMs?: number | undefined;
   /** Bytes on disk for messages that wait for the link; beyond it the oldest reports are folded. */
   readonly outboxLimitBytes: number;
   /** Address of the HTTP server for values and history; undefined: none. */
@@ -60,7 +64,9 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const losses = stack.use(makeLossEvents(recorder, parts));
   const announcements = stack.use(new AnnouncementEvents(recorder, clock));
   const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => losses.add(loss)));
-  const commit = makeCommit(config, parts, { registry, losses, budget, limitedLog });
+  const buffer = stack.use(makeBuffer(config, parts, registry));
+  buffer.recover();
+  const commit = makeCommit(config, parts, { registry, losses, budget, limitedLog, buffer });
   stack.defer(() => commit.drained());
   const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, limitedLog });
   stack.use(receivers.sync);
@@ -92,17 +98,39 @@ interface CommitParts {
   readonly losses: LossEvents;
   readonly budget: OutboxBudget;
   readonly limitedLog: RateLimitedLog;
+  readonly buffer: ValueBuffer;
+}
+
+function makeBuffer(
+  { flushMs = 0, history }: DeviceTwinConfig,
+  { store, clock, log }: DeviceTwinParts,
+  registry: DeviceRegistry,
+): ValueBuffer {
+  return new ValueBuffer({
+    store,
+    registry,
+    stamp: stampOf(clock),
+    clock,
+    log,
+    flushMs,
+    historyPerProperty: history.maxPerProperty,
+  });
+}
+
+function stampOf(clock: Pick<Clock, "nowMs">): Stamp {
+  return { id: () => randomUUID(), nowMs: () => clock.nowMs() };
 }
 
 function makeCommit(
   { history }: DeviceTwinConfig,
   { port, store, clock }: DeviceTwinParts,
-  { registry, losses, budget, limitedLog }: CommitParts,
+  { registry, losses, budget, limitedLog, buffer }: CommitParts,
 ): GroupCommit {
   return new GroupCommit({
     store,
     registry,
-    stamp: { id: () => randomUUID(), nowMs: () => clock.nowMs() },
+    stamp: stampOf(clock),
+    buffer,
     log: limitedLog,
     historyPerProperty: history.maxPerProperty,
     publish: ({ topic, payload, isBytes, retain }) =>

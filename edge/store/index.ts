@@ -8,6 +8,7 @@ import {
   openSoundEdgeDatabase,
   type SoundOptions,
 } from "#edge/store/file";
+import { ValueJournal } from "#edge/store/journal";
 import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
 import { Backlog, LossCounter, Outbox } from "#edge/store/outbox";
 import { KnownCloud } from "./known-cloud.ts";
@@ -25,6 +26,7 @@ export type {
   Twins,
 } from "#edge/store/devices";
 export { findEdgeDatabaseFault, findHeldCloud } from "#edge/store/file";
+export type { ValueJournal, ValueRecord } from "#edge/store/journal";
 export type {
   MqttOutgoing,
   MqttSessions,
@@ -48,7 +50,7 @@ export type {
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Meta, MetaName, Metas } from "./metas.ts";
 
-/** The edge's one database. All calls are synchronous; a call that returned is on disk. */
+/** The edge's one database. All calls are synchronous; a call that returned is on disk, but for `values` and what says otherwise. */
 export interface Store extends Disposable {
   /** Of this database alone, for as long as it lives: 32 hexadecimal digits. */
   readonly name: string;
@@ -60,6 +62,8 @@ export interface Store extends Disposable {
   readonly devices: Devices;
   readonly twins: Twins;
   readonly telemetry: DeviceHistory;
+  /** Values that are in none of the tables yet. */
+  readonly values: ValueJournal;
   readonly mqttSessions: MqttSessions;
   readonly mqttOutgoing: MqttOutgoing;
   /** Runs `work` in one transaction (nested calls join it): all of it is on disk, or none. */
@@ -74,16 +78,17 @@ export interface Store extends Disposable {
  */
 export function openStore(path: string, sound?: SoundOptions): Store {
   try {
-    return storeOn(sound ? openSoundEdgeDatabase(path, sound) : openEdgeDatabase(path));
+    return storeOn(sound ? openSoundEdgeDatabase(path, sound) : openEdgeDatabase(path), path);
   } catch (error) {
     throw explainEdgeDatabase(path, error);
   }
 }
 
-function storeOn(db: Database): Store {
+function storeOn(db: Database, path: string): Store {
   const outbox = new Outbox(db);
   const losses = new LossCounter(db);
   const telemetry = new DeviceHistory(db);
+  const values = new ValueJournal(db, path);
   const damaged = Promise.withResolvers<never>();
   damaged.promise.catch(() => undefined);
   return {
@@ -97,17 +102,23 @@ function storeOn(db: Database): Store {
     devices: new Devices(db),
     twins: new Twins(db),
     telemetry,
+    values,
     mqttSessions: new MqttSessions(db),
     mqttOutgoing: new MqttOutgoing(db),
     transaction: (work) => {
       try {
-        return db.transaction(work).immediate();
+        const result = db.transaction(work).immediate();
+        if (!db.inTransaction) telemetry.settle();
+        return result;
       } catch (error) {
         if (isDamage(error) || isUnreadable(error)) damaged.reject(error);
         else telemetry.recount();
         throw error;
       }
     },
-    [Symbol.dispose]: () => db.close(false),
+    [Symbol.dispose]: () => {
+      values[Symbol.dispose]();
+      db.close(false);
+    },
   };
 }

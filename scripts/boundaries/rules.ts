@@ -80,6 +80,7 @@ export const folderRules: readonly FolderRule[] = [
       "shared/files",
       "shared/lifecycle",
       "shared/pki",
+      "shared/prometheus",
       "shared/service-manager",
       "shared/sqlite",
     ],
@@ -186,7 +187,12 @@ export const doors: readonly Door[] = [
   { library: "croner", folders: ["shared/cron"] },
   {
     library: "bun:ffi",
-    folders: ["edge/edged/volumes/held-paths", "edge/runtime/pod-network", "shared/service-manager"],
+    folders: [
+      "edge/edged/volumes/held-paths",
+      "edge/runtime/pod-network",
+      "edge/store/journal",
+      "shared/service-manager",
+    ],
   },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@grpc/", folders: ["edge/runtime/device-plugins"] },

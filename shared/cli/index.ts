@@ -11,6 +11,7 @@ export {
   checkCertificate,
   checkDataDir,
   checkDisk,
+  checkWrites,
   checkPort,
   checkPrivate,
   checkTcp,

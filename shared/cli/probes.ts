@@ -1,3 +1,4 @@
+import { readDiskWrites } from "#shared/prometheus";
 import {
   accessSync,
   constants,
@@ -116,6 +117,19 @@ export function checkCertificate(wanted: CertificateToCheck): Finding {
   } catch (error) {
     return fail(subject, `cannot use ${file}: ${describeError(error)}`, remedy);
   }
+}
+
+/** What a running program wrote to its disks so far. @param pid undefined: it does not run, and nothing is known */
+export function* checkWrites(pid: number | undefined): Generator<Finding> {
+  const writes = pid === undefined ? undefined : readDiskWrites(pid);
+  if (!writes) return;
+  const { bytes, seconds } = writes;
+  const mb = (count: number): string => (count / 1e6).toFixed(count < 1e7 ? 1 : 0);
+  const hours = (seconds / 3600).toFixed(1);
+  yield ok(
+    "disk writes",
+    `${mb(bytes)} MB in ${hours} h since its start, ${mb((bytes / seconds) * 86_400)} MB a day`,
+  );
 }
 
 /** Free space where the data is kept. */

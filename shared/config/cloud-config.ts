@@ -84,7 +84,8 @@ export interface CloudConfig {
     readonly enabled: boolean;
     readonly kube: KubeAccess;
     readonly statusIntervalMs: number;
-    readonly statusWritesPerSecond: number;
+    /** undefined: as many as the API takes */
+    readonly statusWritesPerSecond: number | undefined;
     readonly acceptDiscovered: boolean;
     /** Whether nodes have ConfigMaps with their devices. */
     readonly deviceProfiles: boolean;
@@ -120,7 +121,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
       enabled: values.devicecontroller.enabled,
       kube: isElsewhere(deviceKube, kube) ? deviceKube : kube,
       statusIntervalMs: values.devicecontroller["status-interval-ms"],
-      statusWritesPerSecond: values.devicecontroller["status-writes-per-second"],
+      statusWritesPerSecond: values.devicecontroller["status-writes-per-second"] || undefined,
       acceptDiscovered: values.devicecontroller["accept-discovered"],
       deviceProfiles: values.devicecontroller["device-profiles"],
     },

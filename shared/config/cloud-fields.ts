@@ -90,9 +90,9 @@ export const cloudFields = {
       [0, 3_600_000],
     ),
     "status-writes-per-second": whole(
-      "Maximum status writes per second over all devices (rate limit).",
-      600,
-      [1, 1_000_000],
+      "Maximum status writes per second over all devices (rate limit). 0: as many as the API takes, eight at a time.",
+      0,
+      [0, 1_000_000],
     ),
     "device-profiles": flag(
       "Whether Devices and models are written to a ConfigMap device-profile-config-<node> for mappers of KubeEdge 1.12 and earlier. Who reads ConfigMaps there reads the settings of the Devices.",

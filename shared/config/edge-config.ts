@@ -101,6 +101,8 @@ export interface TwinConfig {
   readonly discoveryPrefix: string | undefined;
   /** Where mappers register; undefined: disabled. */
   readonly dmiSocket: string | undefined;
+  /** What a loss of power may take of values of QoS 0; 0: nothing. */
+  readonly flushMs: number;
 }
 
 export interface ServiceBusConfig {
@@ -164,7 +166,7 @@ export function toEdgeConfig(
     edgeHub: hub,
     mqtt: toMqtt(values.mqtt),
     edged: toEdged(values.edged),
-    deviceTwin: toTwin(values.devicetwin, dataDir),
+    deviceTwin: { ...toTwin(values.devicetwin, dataDir), flushMs: values.database["flush-ms"] },
     serviceBus: toServiceBus(values),
     metaServer: toMetaServer(values["meta-server"]),
     podStatusIntervalMs: values.meta.sync.podstatus.interval * 1000,
@@ -342,7 +344,7 @@ function toMetaServer(given: EdgeValues["meta-server"]): MetaServerConfig | unde
   return enabled ? { address, port, podAddress, openHttp: readOpenHttp(given["open-http"]) } : undefined;
 }
 
-function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): TwinConfig {
+function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): Omit<TwinConfig, "flushMs"> {
   const address = orNothing(twin["query-address"]);
   const tokenFile = orNothing(twin["query-token-file"]);
   return {

@@ -271,6 +271,11 @@ export const edgeFields = {
   }),
   database: section("edgecore's database.", {
     path: text("Path. Empty: edgecore.db in the data directory.", ""),
+    "flush-ms": whole(
+      "What a loss of power may take of values that devices report with QoS 0, milliseconds; the end of edgecore takes none. 0: each is on disk before it is answered, as those of QoS 1 and 2 always are.",
+      1000,
+      [0, 60_000],
+    ),
   }),
 } as const;
 

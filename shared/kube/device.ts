@@ -39,6 +39,8 @@ export interface DeviceStatus {
   lastOnlineTime?: string;
   /** when the node last reported anything of the device */
   reportedTime?: string;
+  /** How long the last report had waited in the cloud when it was written. */
+  behindSeconds?: number;
 }
 
 export interface DeviceTwinStatus {

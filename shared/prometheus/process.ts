@@ -1,9 +1,11 @@
 import { readdirSync } from "node:fs";
+import { readDiskWrites } from "./disk-writes.ts";
 import type { Family } from "./exposition.ts";
 
 /** What every Prometheus client shows of its process. @param startedMs wall clock */
 export function processFamilies(startedMs: number): readonly Family[] {
   const { user, system } = process.cpuUsage();
+  const writes = readDiskWrites();
   const gauge = (name: string, help: string, value: number): Family => ({
     name,
     help,
@@ -17,6 +19,16 @@ export function processFamilies(startedMs: number): readonly Family[] {
       type: "counter",
       samples: [{ value: (user + system) / 1e6 }],
     },
+    ...(writes
+      ? [
+          {
+            name: "process_disk_written_bytes_total",
+            help: "Bytes that the process caused to be written to disks, in whole pages.",
+            type: "counter" as const,
+            samples: [{ value: writes.bytes }],
+          },
+        ]
+      : []),
     gauge("process_resident_memory_bytes", "Resident memory size in bytes.", process.memoryUsage.rss()),
     gauge(
       "process_start_time_seconds",

@@ -199,4 +199,6 @@ export interface MqttMessage {
   readonly retain?: boolean;
   /** The cloud subscribed to its topic: it goes there as it is. */
   readonly upload?: boolean;
+  /** With which its client sent it. */
+  readonly qos?: 0 | 1 | 2;
 }

@@ -19,10 +19,10 @@ export interface Pair extends AsyncDisposable {
 }
 
 /** Starts them and returns when the node knows every device. */
-export async function startPair(folder: string, devices: number): Promise<Pair> {
+export async function startPair(folder: string, devices: number, settings = ""): Promise<Pair> {
   await using stack = new AsyncDisposableStack();
   const engine = stack.use(await findEngine(join(root, ".run/docker")));
-  const cloud = stack.use(await startCloud({ root, folder }));
+  const cloud = stack.use(await startCloud({ root, folder, settings }));
   const call = connectTo(cloud.kubeconfig);
   await makeDevices(call, devices);
   const words = await cloud.edgeWords("bench", engine.socket);

@@ -20,6 +20,7 @@ const completed: ReadonlySet<string> = new Set([
   "/persistentvolumeclaims plant/claim",
   "/persistentvolumes /disk",
   "batch/jobs plant/job",
+  "apiextensions.k8s.io/customresourcedefinitions /devices.devices.kubeedge.io",
   "apiextensions.k8s.io/customresourcedefinitions /objectsyncs.reliablesyncs.kubeedge.io",
   "apiextensions.k8s.io/customresourcedefinitions /clusterobjectsyncs.reliablesyncs.kubeedge.io",
 ]);

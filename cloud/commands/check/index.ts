@@ -5,6 +5,7 @@ import {
   checkCertificate,
   checkDataDir,
   checkDisk,
+  checkWrites,
   checkPort,
   checkPrivate,
   fail,
@@ -34,6 +35,7 @@ export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGener
   if (database) yield database;
   for (const name of ["telemetry.db", "router.db"]) yield* checkAside(join(dataDir, name));
   yield checkDisk(dataDir);
+  yield* checkWrites(pid);
   yield* checkCertificates(config, clock.nowMs());
   const hub = { address: cloudHub.address };
   yield await checkPort({ ...hub, name: "cloudhub", port: cloudHub.port, setting: "cloudhub.port" }, running);

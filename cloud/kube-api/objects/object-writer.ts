@@ -36,6 +36,13 @@ export interface ObjectChange {
   readonly stored?: JsonObject | undefined;
 }
 
+/** What nodes report again and again, and again after a crash: the status of devices, and that they are there. */
+function isReportedAgain({ kind, namespace }: ObjectTarget, via: UpdateVia = ""): boolean {
+  const resource = resourceOf(kind);
+  if (resource === "coordination.k8s.io/leases") return namespace === "kube-node-lease";
+  return resource === "devices.kubeedge.io/devices" && via === "status";
+}
+
 /** Resources that LimitRanges bound. */
 const limited = new Set(["/pods", "/persistentvolumeclaims"]);
 
@@ -62,7 +69,8 @@ export class ObjectWriter {
     if (ofSpec) this.#checkLimits({ ...change, next });
     const along = ofSpec ? [...this.#charge({ ...change, next }), ...this.#defaultAccount(change)] : [];
     const stored = change.stored ?? storedForm(target.kind, next);
-    const written = await this.save(target, stored, options, along);
+    const isVolatile = current !== undefined && isReportedAgain(target, options.via);
+    const written = await this.save(target, stored, { ...options, isVolatile }, along);
     if (written.gone || hasEnded(target, next)) this.#parts.quotas.released(target.namespace);
     return written;
   }
@@ -71,7 +79,7 @@ export class ObjectWriter {
   async save(
     target: ObjectTarget,
     next: JsonObject,
-    options: WriteOptions,
+    options: WriteOptions & { readonly isVolatile?: boolean },
     along: readonly WriteRequest[] = [],
   ): Promise<Written> {
     const { store } = this.#parts;
@@ -81,7 +89,8 @@ export class ObjectWriter {
     if (options.dryRun) return { text: JSON.stringify(object), created: false, gone };
     const key = keyOf(target);
     const present = store.find(resource, key) !== undefined;
-    const stored = this.#store({ resource, key, object, remove: gone && present }, along);
+    const { isVolatile = false } = options;
+    const stored = this.#store({ resource, key, object, remove: gone && present, isVolatile }, along);
     // What was charged for an object that is not stored is counted again.
     stored.catch(() => this.#parts.quotas.released(target.namespace));
     const { text } = await stored;

@@ -60,6 +60,8 @@ export interface ApiServer extends Running {
   reachNodes(open: OpenNodeStream): Disposable;
   /** Certificates of the client CA are valid until then: from the return on, clients are asked for theirs. */
   askForCertificates(untilMs: number): void;
+  /** Whether the process before this one was ended before it stored what nodes report again and again. */
+  readonly isCut: boolean;
   /** Deletes history past `historyRevisions` now; the server does it every half minute. */
   compact(): Promise<void>;
 }

@@ -45,6 +45,8 @@ import { createRoutes } from "./routes.ts";
 const issuer = "https://kubernetes.default.svc.cluster.local";
 /** Often enough that each compaction deletes a few thousand rows at most. */
 const compactEveryMs = 30_000;
+/** A crash takes what was reported since, which is reported again then; each time costs a row for each device that reported. */
+const storeVolatileEveryMs = 120_000;
 /** Some minutes of a busy cluster: a watch that was interrupted continues without a new list. */
 const defaultHistoryRevisions = 10_000;
 
@@ -85,6 +87,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     reachNodes: (open) => nodeStreams.use(open),
     askForCertificates: (untilMs) => ports.askForCertificates(untilMs),
     compact: () => store.compact(),
+    isCut: store.isCut,
     writeKubeconfig: (file) =>
       writeKubeconfig(file, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
   };
@@ -157,6 +160,7 @@ function openObjects(
   const objects = new ObjectService({ ...parts, ...(admit && { admit }) });
   stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
+  stack.use(clock.every(storeVolatileEveryMs, () => storeVolatile(store, log)));
   return { store, registry, objects, ...gates, conversions, roles, authorizer, nodeStreams, reach };
 }
 
@@ -252,6 +256,12 @@ function openStore(config: ApiServerConfig, log: Logger): RevisionStore {
     historyRevisions: config.historyRevisions ?? defaultHistoryRevisions,
     onError: (error) => log.error("background work of the store failed", { error }),
   });
+}
+
+function storeVolatile(store: RevisionStore, log: Logger): void {
+  store
+    .storeVolatile()
+    .catch((error: unknown) => log.warn("cannot store what devices reported, retrying", { error }));
 }
 
 function compact(store: RevisionStore, log: Logger): void {

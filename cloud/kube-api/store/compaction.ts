@@ -64,11 +64,11 @@ export class Compaction {
     const { database, history } = this.#parts;
     database.transaction(() => {
       database.run(
-        `DELETE FROM revisions WHERE id IN
-         (SELECT previous FROM revisions WHERE id > ? AND id <= ? AND previous IS NOT NULL)`,
+        `DELETE FROM main.revisions WHERE id IN
+         (SELECT previous FROM main.revisions WHERE id > ? AND id <= ? AND previous IS NOT NULL)`,
         [start, end],
       );
-      database.run("DELETE FROM revisions WHERE id > ? AND id <= ? AND deleted = 1", [start, end]);
+      database.run("DELETE FROM main.revisions WHERE id > ? AND id <= ? AND deleted = 1", [start, end]);
       saveSetting(database, "compacted", String(end));
     })();
     this.#compacted = end;

@@ -43,6 +43,11 @@ export class History {
     return { [Symbol.dispose]: () => void this.#pins.delete(id) };
   }
 
+  /** Whether a reader needs older revisions. */
+  get isPinned(): boolean {
+    return this.#pins.size > 0;
+  }
+
   /** The newest revision that need not be followable any more, when `newest` was the last one. */
   endOf(newest: number): number {
     const excess = this.isTooLarge ? this.#bytes - this.#bounds.bytes * leftOfBound : 0;

@@ -31,6 +31,11 @@ export interface WriteRequest {
   readonly object: KubeObject;
   /** The object is deleted; `object` is its last state. */
   readonly remove?: boolean;
+  /**
+   * It is reported again: it may be in the memory until the next minute, and is taken back by a crash. The numbers of revisions
+   * never are.
+   */
+  readonly isVolatile?: boolean;
   /** Not refused for its size: a deletion must not fail because the object is too large already. */
   readonly anySize?: boolean;
 }

@@ -16,11 +16,13 @@ export class RevisionReader {
   constructor(database: Database, sealing: Sealing) {
     this.#database = database;
     this.#sealing = sealing;
-    this.#row = database.prepare("SELECT id, resource, key, value FROM revisions WHERE id = ?");
+    this.#row = database.prepare("SELECT id, resource, key, value FROM all_revisions WHERE id = ?");
     const places = Array.from({ length: mostRows }, () => "?").join();
-    this.#rows = database.prepare(`SELECT id, resource, key, value FROM revisions WHERE id IN (${places})`);
+    this.#rows = database.prepare(
+      `SELECT id, resource, key, value FROM all_revisions WHERE id IN (${places})`,
+    );
     this.#after = database.prepare(
-      "SELECT * FROM revisions WHERE id > ? AND resource = ? ORDER BY id LIMIT ?",
+      "SELECT * FROM all_revisions WHERE id > ? AND resource = ? ORDER BY id LIMIT ?",
     );
   }
 
@@ -62,7 +64,7 @@ export class RevisionReader {
     const then = new Map(current.map((stored) => [stored.key, stored.revision]));
     const rows = this.#database
       .query<{ key: string; previous: number | null }, [number, string]>(
-        "SELECT key, previous FROM revisions WHERE id > ? AND resource = ? ORDER BY id DESC",
+        "SELECT key, previous FROM all_revisions WHERE id > ? AND resource = ? ORDER BY id DESC",
       )
       .all(revision, resource);
     for (const row of rows) {

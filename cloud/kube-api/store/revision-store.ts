@@ -18,6 +18,7 @@ import { Followers, type Follower } from "./followers.ts";
 import { History } from "./history.ts";
 import type { RevisionChange, StoredKey, WriteRequest } from "./revision-change.ts";
 import { RevisionReader } from "./revision-reader.ts";
+import { attachMemory, VolatileRows } from "./volatile-rows.ts";
 
 export interface RevisionStoreOptions {
   /** A file, or ":memory:". */
@@ -35,8 +36,17 @@ export interface RevisionStoreOptions {
 
 interface Batch {
   readonly changes: RevisionChange[];
+  /** Take back what is in the memory beside the index. */
+  readonly undo: (() => void)[];
   readonly firstRevision: number;
   readonly done: PromiseWithResolvers<void>;
+}
+
+interface NewRow {
+  readonly request: WriteRequest;
+  readonly revision: number;
+  readonly previous: number | undefined;
+  readonly text: string;
 }
 
 /** Small objects reach the bound on revisions first; this one is for ConfigMaps and Secrets of a megabyte. */
@@ -58,6 +68,7 @@ export class RevisionStore implements AsyncDisposable {
   readonly #followers: Followers;
   readonly #reader: RevisionReader;
   readonly #compaction: Compaction;
+  readonly #volatile: VolatileRows;
   readonly #insert: Statement;
   #revision: number;
   #committed: number;
@@ -65,12 +76,17 @@ export class RevisionStore implements AsyncDisposable {
   /** Why the last commit failed; undefined when it did not. */
   #failure: string | undefined;
   #closed = false;
+  /** Whether the process before this one was ended before it stored what was in its memory alone. */
+  readonly isCut: boolean;
 
   /** @throws ConfigError when the file cannot be used. */
   constructor(options: RevisionStoreOptions) {
     this.#options = options;
     this.#database = openRevisionDatabase(options.path);
-    const { sealing, indexes, revision, compacted } = load(this.#database, options);
+    const { sealing, indexes, revision, compacted, isCut } = load(this.#database, options);
+    this.isCut = isCut;
+    attachMemory(this.#database);
+    this.#volatile = new VolatileRows(this.#database);
     this.#sealing = sealing;
     this.#indexes = indexes;
     this.#revision = revision;
@@ -89,7 +105,7 @@ export class RevisionStore implements AsyncDisposable {
       isClosed: () => this.#closed,
     });
     this.#insert = this.#database.prepare(
-      "INSERT INTO revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT INTO main.revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, ?, ?, ?)",
     );
   }
 
@@ -172,9 +188,9 @@ export class RevisionStore implements AsyncDisposable {
   async write(request: WriteRequest, along: readonly WriteRequest[] = []): Promise<RevisionChange> {
     if (this.#closed) throw new ClosedError("Cannot write: the store is closed");
     const batch = (this.#batch ??= this.#begin());
-    const change = this.#append(request);
+    const change = this.#append(request, batch);
     batch.changes.push(change);
-    for (const one of along) batch.changes.push(this.#append(one));
+    for (const one of along) batch.changes.push(this.#append(one, batch));
     await batch.done.promise;
     return change;
   }
@@ -221,12 +237,26 @@ export class RevisionStore implements AsyncDisposable {
     await this.#compaction.run();
   }
 
+  /** Stores what is in the memory alone. Call it about once a minute. @throws UnavailableError: it stays there then */
+  async storeVolatile(): Promise<void> {
+    await this.settled();
+    if (this.#volatile.isEmpty || this.#batch || this.#closed) return;
+    try {
+      this.#volatile.tidy(this.#history.isPinned, 0);
+      this.#volatile.store(this.#compaction.compactedRevision);
+    } catch (error) {
+      throw storeFailed(error);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     await this.settled();
+    await this.storeVolatile().catch(this.#options.onError);
     this.#closed = true;
     await this.#compaction.finished();
     try {
+      if (this.#volatile.isEmpty) this.#volatile.close();
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
       // What is committed stays readable in the log of the database.
@@ -242,14 +272,19 @@ export class RevisionStore implements AsyncDisposable {
     } catch (error) {
       throw storeFailed(error);
     }
-    const batch = { changes: [], firstRevision: this.#revision, done: Promise.withResolvers<void>() };
+    const batch = {
+      changes: [],
+      undo: [],
+      firstRevision: this.#revision,
+      done: Promise.withResolvers<void>(),
+    };
     batch.done.promise.catch(() => undefined);
     // Not a delay: writes of this turn of the event loop join the transaction.
     onNextTurn(() => this.#commit(batch));
     return batch;
   }
 
-  #append(request: WriteRequest): RevisionChange {
+  #append(request: WriteRequest, { undo }: Batch): RevisionChange {
     const { resource, key, object } = request;
     const index = indexOf(this.#indexes, resource);
     const previous = index.get(key);
@@ -263,17 +298,29 @@ export class RevisionStore implements AsyncDisposable {
       checkSize(text, () => (previous === undefined ? "" : (this.text(previous) ?? "")));
     // A full disk may have ended the transaction: outside of one the row would outlive a failed batch.
     if (!this.#database.inTransaction) throw storeFailed(new Error("an earlier write of this commit failed"));
-    try {
-      const stored = this.#sealing.seal({ id: revision, resource, key }, text);
-      this.#insert.run(revision, resource, key, previous ?? null, remove ? 1 : 0, stored);
-    } catch (error) {
-      throw storeFailed(error);
-    }
+    this.#put({ request, revision, previous, text }, undo);
     this.#revision = revision;
     if (remove) index.delete(key);
     else index.set(key, revision);
     const type = remove ? "DELETED" : previous === undefined ? "ADDED" : "MODIFIED";
     return { revision, type, resource, key, text, previous };
+  }
+
+  #put(row: NewRow, undo: (() => void)[]): void {
+    const { request, revision, previous, text } = row;
+    const { resource, key, remove = false, isVolatile = false } = request;
+    try {
+      const value = this.#sealing.seal({ id: revision, resource, key }, text);
+      if (isVolatile && previous !== undefined && !remove) {
+        undo.push(this.#volatile.put({ resource, key, revision }, previous, value));
+        return;
+      }
+      const stored = this.#volatile.storedOf(resource, key, previous) ?? null;
+      this.#insert.run(revision, resource, key, stored, remove ? 1 : 0, value);
+      if (stored !== (previous ?? null)) undo.push(this.#volatile.superseded(resource, key));
+    } catch (error) {
+      throw storeFailed(error);
+    }
   }
 
   #commit(batch: Batch): void {
@@ -290,6 +337,7 @@ export class RevisionStore implements AsyncDisposable {
     this.#failure = undefined;
     this.#committed = this.#revision;
     for (const { revision, text } of batch.changes) this.#history.add(revision, Buffer.byteLength(text));
+    this.#volatile.tidy(this.#history.isPinned);
     if (this.#history.isTooLarge) this.compact().catch(this.#options.onError);
     note("watches of", batch.changes[0]?.resource);
     this.#followers.notify(batch.changes);
@@ -298,6 +346,7 @@ export class RevisionStore implements AsyncDisposable {
 
   #undo(batch: Batch): void {
     if (this.#database.inTransaction) this.#database.run("ROLLBACK");
+    for (const restore of batch.undo.toReversed()) restore();
     for (const { resource, key, previous } of batch.changes.toReversed()) {
       const index = indexOf(this.#indexes, resource);
       if (previous === undefined) index.delete(key);

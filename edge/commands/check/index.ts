@@ -4,6 +4,7 @@ import {
   checkAside,
   checkDataDir,
   checkDisk,
+  checkWrites,
   checkPort,
   checkPrivate,
   fail,
@@ -39,6 +40,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkPrivate(edgePrivatePlaces(config));
   if (directory.state === "ok" && existsSync(dataDir)) yield* checkStore(config, pid !== undefined);
   yield checkDisk(dataDir);
+  yield* checkWrites(pid);
   yield* checkNodeIdentity(config, clock.nowMs());
   yield* checkCloudLink(config, clock);
   yield* checkEngine(edged.runtimeEndpoint, { dataDir, clock });

@@ -2,11 +2,14 @@ import { nextTurn } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";
 import type { RateLimitedLog } from "#shared/log";
 import { textPayload } from "#shared/bytes";
-import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
+import { encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
-import { sorted, twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
+import { twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 import type { DeviceMessage } from "./device-message.ts";
+import type { Durability } from "./durability.ts";
+import { reportTwins } from "./twin-reports.ts";
+import type { ReportedTwinValue, ValueBuffer } from "./value-buffer.ts";
 
 /** What one request publishes. Each request of a commit has its own, so that a failure can be answered. */
 export interface CommitReply {
@@ -24,6 +27,8 @@ export interface GroupCommitOptions {
   readonly registry: DeviceRegistry;
   readonly stamp: Stamp;
   readonly log: Pick<RateLimitedLog, "warn">;
+  /** Holds values that are not durable when they are answered. */
+  readonly buffer: ValueBuffer;
   /** Points of history kept for a property; the oldest are overwritten. */
   readonly historyPerProperty: number;
   readonly publish: (message: DeviceMessage) => void;
@@ -34,6 +39,9 @@ export interface GroupCommitOptions {
   /** Called after a commit with the devices whose twins or state changed. */
   readonly onChanged: (devices: ReadonlySet<BoundDevice>) => void;
 }
+
+/** What a report adds to the outbox, about; it takes the place of one that waits, if any. */
+const usualReportBytes = 400;
 
 type Write = (store: Store) => void;
 
@@ -52,6 +60,11 @@ export class GroupCommit {
   #rows = new Map<string, { readonly device: BoundDevice; readonly name: string }>();
   #devices = new Set<BoundDevice>();
   #writes: Write[] = [];
+  #values: ReportedTwinValue[] = [];
+  /** Devices whose report is stored in the same commit. */
+  #reports = new Set<string>();
+  #reported = 0;
+  #isDeviceRemoved = false;
   #rollbacks: (() => void)[] = [];
   #messages: { readonly lane: string; readonly key: string | undefined; readonly frame: string }[] = [];
   #replies: CommitReply[] = [];
@@ -108,6 +121,14 @@ export class GroupCommit {
     this.#rows.set(`${device.id}\n${name}`, { device, name });
   }
 
+  /** As `setTwin` and `addPoint`, for a new reported value that is buffered: its twin differs in nothing else. */
+  setValue(device: BoundDevice, name: string, twin: Twin): void {
+    const before = device.twins.get(name);
+    put(device.twins, name, twin);
+    this.#rollbacks.push(() => put(device.twins, name, before));
+    this.#values.push({ device, name, twin });
+  }
+
   /** Adds a write of the caller, in the same transaction. */
   write(work: (store: Store) => void): void {
     this.#writes.push(work);
@@ -148,6 +169,7 @@ export class GroupCommit {
     registry.remove(device.id);
     this.#rollbacks.push(() => registry.add(device));
     this.#devices.delete(device);
+    this.#isDeviceRemoved = true;
     for (const name of device.twins.keys()) this.#rows.delete(`${device.id}\n${name}`);
     const state = { ...device };
     this.#writes.push((store) => {
@@ -161,16 +183,24 @@ export class GroupCommit {
     this.#messages.push({ lane: "twin", key, frame: encodeFrame(this.#options.stamp) });
   }
 
-  /** Reports twins of a device to the cloud. By the uid the cloud ignores them for a later device of the same name. */
-  reportTwins(device: BoundDevice, nowMs: number, twins: readonly (readonly [string, WireTwin])[]): void {
-    const uid = device.object?.uid;
-    const content = {
-      event_id: this.#options.stamp.id(),
-      timestamp: nowMs,
-      ...(uid === undefined ? {} : { device_uid: uid }),
-      twin: Object.fromEntries(sorted(twins)),
-    };
-    this.report((stamp) => encodeTwinReport(stamp, device.id, content));
+  /**
+   * Reports twins of a device to the cloud, together with those it was not told of yet. By the uid the cloud ignores them for a later
+   * device of the same name.
+   */
+  reportTwins(
+    device: BoundDevice,
+    nowMs: number,
+    twins: readonly (readonly [string, WireTwin])[],
+    durability: Durability = "durable",
+  ): void {
+    const { store, stamp } = this.#options;
+    const { key, undo } = reportTwins(
+      { outbox: store.outbox, stamp },
+      { deviceId: device.id, uid: device.object?.uid, nowMs, twins },
+    );
+    this.#rollbacks.push(undo);
+    this.#reported += 1;
+    if (durability === "durable") this.#reports.add(key);
   }
 
   /** A message of a device that the cloud gets unchanged. One that is too large to be sent is dropped and counted. */
@@ -194,8 +224,7 @@ export class GroupCommit {
   #flush(): Failure | undefined {
     const { publish, onQueued, onChanged, log } = this.#options;
     const replies = this.#replies;
-    const changed = new Set(this.#devices);
-    for (const { device } of this.#rows.values()) changed.add(device);
+    const changed = this.#changed();
     let failure: Failure | undefined;
     let queued = 0;
     try {
@@ -215,32 +244,83 @@ export class GroupCommit {
     return failure;
   }
 
+  #changed(): Set<BoundDevice> {
+    const changed = new Set(this.#devices);
+    for (const { device } of [...this.#rows.values(), ...this.#values]) changed.add(device);
+    return changed;
+  }
+
+  /** Values go to the journal, unless their twin is stored at once. @returns bytes for the cloud */
   #store(): number {
-    const messages = this.#messages;
-    if (this.#rows.size + this.#devices.size + this.#writes.length + messages.length === 0) return 0;
-    const { store } = this.#options;
-    return store.transaction(() => {
+    const { buffer } = this.#options;
+    const isStored = ({ device, name }: ReportedTwinValue): boolean =>
+      this.#rows.has(`${device.id}\n${name}`);
+    const buffered = this.#values.filter((value) => !isStored(value));
+    const durable = this.#rows.size + this.#devices.size + this.#writes.length + this.#messages.length;
+    const bytes = durable + this.#reports.size > 0 ? this.#storeDurable(this.#values.filter(isStored)) : 0;
+    if (!buffer.append(buffered)) this.#storeValues(buffered);
+    return bytes + this.#reported * usualReportBytes;
+  }
+
+  #storeDurable(values: readonly ReportedTwinValue[]): number {
+    const { store, buffer } = this.#options;
+    const { outbox, devices } = store;
+    const { bytes, stored } = store.transaction(() => {
       for (const write of this.#writes) write(store);
       for (const { id, name, description, state, lastOnline } of this.#devices)
-        store.devices.put({ id, name, description, state, lastOnline });
-      for (const { device, name } of this.#rows.values()) {
-        const twin = device.twins.get(name);
-        if (twin) store.twins.put(twinToRow(device.id, name, twin));
-        else store.twins.remove(device.id, name);
+        devices.put({ id, name, description, state, lastOnline });
+      this.#addPoints(values);
+      for (const { device, name } of this.#rows.values()) this.#storeTwin(device, name);
+      for (const key of this.#reports) outbox.storeReport(key);
+      let sum = 0;
+      for (const { lane, key, frame } of this.#messages) {
+        outbox.put(lane, key, frame);
+        sum += Buffer.byteLength(frame);
       }
-      let bytes = 0;
-      for (const { lane, key, frame } of messages) {
-        store.outbox.put(lane, key, frame);
-        bytes += Buffer.byteLength(frame);
-      }
-      return bytes;
+      // The journal must not have values of a device that is gone: another one may get its name.
+      return { bytes: sum, stored: this.#isDeviceRemoved ? buffer.storeAll() : undefined };
     });
+    outbox.reportsStored(this.#reports);
+    stored?.();
+    for (const key of this.#rows.keys()) buffer.stored(key);
+    return bytes;
+  }
+
+  #storeTwin(device: BoundDevice, name: string): void {
+    const { store, historyPerProperty } = this.#options;
+    store.telemetry.store(device.id, name, historyPerProperty);
+    const twin = device.twins.get(name);
+    if (twin) store.twins.put(twinToRow(device.id, name, twin));
+    else store.twins.remove(device.id, name);
+  }
+
+  /** The journal takes nothing: the database may. */
+  #storeValues(values: readonly ReportedTwinValue[]): void {
+    const { store } = this.#options;
+    const keys = store.transaction(() => {
+      this.#addPoints(values);
+      for (const { device, name } of values) this.#storeTwin(device, name);
+      return store.outbox.storeReports();
+    });
+    store.outbox.reportsStored(keys);
+  }
+
+  #addPoints(values: readonly ReportedTwinValue[]): void {
+    const { store, historyPerProperty } = this.#options;
+    for (const { device, name, twin } of values) {
+      const { value = "", timestamp: at = 0 } = twin.actual ?? {};
+      store.telemetry.add(device.id, name, { at, value }, historyPerProperty);
+    }
   }
 
   #reset(): void {
     this.#rows = new Map();
     this.#devices = new Set();
     this.#writes = [];
+    this.#values = [];
+    this.#reports = new Set();
+    this.#reported = 0;
+    this.#isDeviceRemoved = false;
     this.#rollbacks = [];
     this.#messages = [];
     this.#replies = [];

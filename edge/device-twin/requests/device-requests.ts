@@ -5,9 +5,11 @@ import type { MapperReport, MqttMessage, RefusedValue, ReportedProperty } from "
 import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   deviceMessage,
+  durabilityOf,
   type CommitReply,
-  type GroupCommit,
   type DeviceMessage,
+  type Durability,
+  type GroupCommit,
 } from "#edge/device-twin/outbox";
 import {
   applyUpdate,
@@ -68,7 +70,7 @@ export class DeviceRequests {
       case "twin/get":
         return this.#getTwin(request.device, payload);
       case "twin/update":
-        return this.#updateTwin(request.device, payload);
+        return this.#updateTwin(request.device, message);
       case "state/update":
         return this.#updateState(request.device, payload);
       case "twin/cloud_updated":
@@ -108,7 +110,14 @@ export class DeviceRequests {
     const twin = { actual: { value: one.value }, expected, type: one.type };
     const topic = deviceTopic(name, "twin/update/result");
     const onRefused = (problem: string): unknown => refuse({ name: one.name, problem });
-    return this.#update(device, { eventId: "", twins: [[one.name, twin]], topic, onRefused });
+    return this.#update(device, {
+      eventId: "",
+      twins: [[one.name, twin]],
+      topic,
+      onRefused,
+      // The next value follows; a mapper has no use for the last one before a loss of power.
+      durability: "buffered",
+    });
   }
 
   #getTwin(name: string, payload: Uint8Array): Promise<void> {
@@ -125,7 +134,7 @@ export class DeviceRequests {
     return this.#reply({ publish: [this.#message(topic, eventId, { twin: shownTwins(device) })] });
   }
 
-  #updateTwin(name: string, payload: Uint8Array): Promise<void> {
+  #updateTwin(name: string, { payload, qos }: MqttMessage): Promise<void> {
     const device = this.#find(name);
     const topic = deviceTopic(name, "twin/update/result");
     const parsed = parseUpdate(payload);
@@ -139,7 +148,7 @@ export class DeviceRequests {
         code: 404,
         reason: "Update rejected due to the device is not existed",
       });
-    return this.#update(device, { eventId, twins, topic });
+    return this.#update(device, { eventId, twins, topic, durability: durabilityOf(qos) });
   }
 
   #update(
@@ -149,9 +158,10 @@ export class DeviceRequests {
       readonly twins: TwinRequests;
       readonly topic: string;
       readonly onRefused?: (reason: string) => unknown;
+      readonly durability: Durability;
     },
   ): Promise<void> {
-    const { eventId, twins, topic } = request;
+    const { eventId, twins, topic, durability } = request;
     const outcome = applyUpdate(device, twins, this.#options.clock.nowMs());
     if (!outcome.ok) {
       const { name = "an update", reason } = outcome;
@@ -160,7 +170,7 @@ export class DeviceRequests {
       return this.#refuse(topic, eventId, outcome);
     }
     this.#reportUnlisted(device, outcome.changes);
-    this.#options.writer.write(device, outcome.changes);
+    this.#options.writer.write(device, outcome.changes, durability);
     const result = this.#message(topic, eventId, { twin: outcome.result });
     return this.#reply({
       publish: [result, ...this.#options.writer.messages(device, outcome.changes, eventId)],

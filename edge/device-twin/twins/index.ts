@@ -4,7 +4,7 @@ export { applyDesired, retype } from "./desired-value.ts";
 export { parseJson, readEventId } from "./json-body.ts";
 export { listedProperty, unlistedSince, type ListedProperties } from "./listed-properties.ts";
 export { applyReportedValue } from "./reported-value.ts";
-export { documentOf, type TwinChange } from "./twin-change.ts";
+export { documentOf, isNewValueOnly, type TwinChange } from "./twin-change.ts";
 export { readTwinRequest, readTwins, readTwinSide, type TwinRequests } from "./twin-request.ts";
 export { twinFromRow, twinToRow } from "./twin-row.ts";
 export { deletedType, differs, isDeletedTwin, liveTwin, type Twin, type TwinSide } from "./twin.ts";

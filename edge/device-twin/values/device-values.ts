@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { DeviceReport, RejectedValue } from "#shared/devices";
 import { commandsFor, type BoundDevice } from "#edge/device-twin/devices";
-import type { GroupCommit, DeviceMessage } from "#edge/device-twin/outbox";
+import type { DeviceMessage, Durability, GroupCommit } from "#edge/device-twin/outbox";
 import { applyReportedValue, differs, type TwinChange } from "#edge/device-twin/twins";
 import type { TwinWriter } from "./twin-writer.ts";
 
@@ -29,7 +29,11 @@ export class DeviceValues {
   }
 
   /** @returns undefined when nothing changes; otherwise settles with the commit and rejects when it fails */
-  take(device: BoundDevice, { values, state, rejected }: DeviceReport): Promise<void> | undefined {
+  take(
+    device: BoundDevice,
+    { values, state, rejected }: DeviceReport,
+    durability: Durability = "durable",
+  ): Promise<void> | undefined {
     const { commit, writer, clock, onRejected } = this.#parts;
     if (rejected.length > 0) onRejected(device, rejected);
     const nowMs = clock.nowMs();
@@ -40,7 +44,7 @@ export class DeviceValues {
     const cameOnline = state === "online" && device.state !== "online";
     const stateMessages = state === undefined ? [] : writer.writeState(device, state);
     if (changes.length === 0 && stateMessages.length === 0) return undefined;
-    writer.write(device, changes);
+    writer.write(device, changes, durability);
     const publish = [
       ...stateMessages,
       ...writer.messages(device, changes),

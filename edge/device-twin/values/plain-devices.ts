@@ -3,7 +3,7 @@ import { readReport, type DeviceMapping, type DeviceReport } from "#shared/devic
 import { TopicTrie } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
 import type { BoundDevice } from "#edge/device-twin/devices";
-import type { GroupCommit } from "#edge/device-twin/outbox";
+import { durabilityOf, type GroupCommit } from "#edge/device-twin/outbox";
 import type { DeviceValues } from "./device-values.ts";
 import { Silence } from "./silence.ts";
 
@@ -41,10 +41,10 @@ export class PlainDevices implements Disposable {
   }
 
   /** @returns a promise for each device whose values change; see `DeviceValues.take` */
-  receive({ topic, payload }: MqttMessage): Promise<void>[] {
+  receive(message: MqttMessage): Promise<void>[] {
     const taken: Promise<void>[] = [];
-    for (const device of this.#readers.match(topic)) {
-      const committed = device.mapping && this.#read(device, device.mapping, { topic, payload });
+    for (const device of this.#readers.match(message.topic)) {
+      const committed = device.mapping && this.#read(device, device.mapping, message);
       if (committed) taken.push(committed);
     }
     return taken;
@@ -57,7 +57,7 @@ export class PlainDevices implements Disposable {
   #read(
     device: BoundDevice,
     mapping: DeviceMapping,
-    { topic, payload }: Pick<MqttMessage, "topic" | "payload">,
+    { topic, payload, qos }: MqttMessage,
   ): Promise<void> | undefined {
     device.said ??= new Map<number, boolean>();
     const report = readReport(mapping, topic, payload, device.said);
@@ -68,7 +68,7 @@ export class PlainDevices implements Disposable {
       const reported = values.find((value) => value.name === name);
       if (reported) this.#silence.reported(device, name, { value: reported.value, offDelayMs });
     }
-    return this.#parts.values.take(device, alive(device, mapping, report));
+    return this.#parts.values.take(device, alive(device, mapping, report), durabilityOf(qos));
   }
 
   #switchOff(device: BoundDevice, name: string): Promise<void> | undefined {

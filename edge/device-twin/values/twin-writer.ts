@@ -3,11 +3,17 @@ import type { Clock } from "#shared/clock";
 import { deviceTopic } from "#shared/mqtt";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
 import { liveTwins, topicNames, type BoundDevice } from "#edge/device-twin/devices";
-import { deviceMessage, type GroupCommit, type DeviceMessage } from "#edge/device-twin/outbox";
+import {
+  deviceMessage,
+  type DeviceMessage,
+  type Durability,
+  type GroupCommit,
+} from "#edge/device-twin/outbox";
 import {
   deletedType,
   differs,
   documentOf,
+  isNewValueOnly,
   sorted,
   toCloud,
   type TwinChange,
@@ -30,19 +36,24 @@ export class TwinWriter {
     this.#parts = parts;
   }
 
-  /** Adds changed twins to the commit: their rows, a point of history for each new value and a report to the cloud. */
-  write(device: BoundDevice, changes: readonly TwinChange[]): void {
+  /**
+   * Adds changed twins to the commit: their rows, a point of history for each new value and a report to the cloud.
+   * @param wanted changes of anything but reported values are durable in any case
+   */
+  write(device: BoundDevice, changes: readonly TwinChange[], wanted: Durability = "durable"): void {
     if (changes.length === 0) return;
     const { commit, clock } = this.#parts;
     const nowMs = clock.nowMs();
+    const durability = wanted === "buffered" && changes.every(isNewValueOnly) ? wanted : "durable";
     for (const { name, before, after } of changes) {
-      commit.setTwin(device, name, after);
       const { actual } = after;
-      if (actual && actual !== before?.actual && after.type !== deletedType)
+      if (durability === "buffered") commit.setValue(device, name, after);
+      else commit.setTwin(device, name, after);
+      if (durability === "durable" && actual && actual !== before?.actual && after.type !== deletedType)
         commit.addPoint(device, name, { at: nowMs, value: actual.value });
     }
     const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
-    commit.reportTwins(device, nowMs, twins);
+    commit.reportTwins(device, nowMs, twins, durability);
   }
 
   /**

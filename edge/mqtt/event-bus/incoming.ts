@@ -66,7 +66,7 @@ export class ExternalIncoming {
     const { receive } = this.#parts;
     // A retained request is an old one; a retained value of a plain device is still its value.
     const isOld = retain && isRequest(topic);
-    const message = { topic, payload: typeof payload === "string" ? Buffer.from(payload) : payload };
+    const message = { topic, payload: typeof payload === "string" ? Buffer.from(payload) : payload, qos };
     const pending = isOld ? undefined : receive(message);
     if (qos === 0 || messageId === undefined) {
       pending?.catch((error: unknown) => this.#fail(topic, error));

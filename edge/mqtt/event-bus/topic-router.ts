@@ -61,10 +61,10 @@ export class TopicRouter {
 
   /** @returns when the message is stored, undefined when it is for no module. Never throws synchronously. */
   receive(message: MqttMessage): Promise<void> | undefined {
-    const { topic, payload } = message;
+    const { topic } = message;
     const forCloud = this.#isForCloud(topic);
     if (!forCloud && !this.#isServed(topic) && !this.#isWatched(topic)) return undefined;
-    const received = forCloud ? { topic, payload, upload: true } : message;
+    const received = forCloud ? { ...message, upload: true } : message;
     return this.#parts.port.ask("mqtt.received", received).then(() => undefined);
   }
 

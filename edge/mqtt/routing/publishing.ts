@@ -206,10 +206,11 @@ export class Publishing {
     return false;
   }
 
-  #receive({ topic = "", payload = "" }: BrokerPacket): Promise<void> | undefined {
+  #receive({ topic = "", payload = "", qos }: BrokerPacket): Promise<void> | undefined {
     return this.#parts.receive({
       topic,
       payload: typeof payload === "string" ? Buffer.from(payload) : payload,
+      qos,
     });
   }
 

@@ -40,7 +40,7 @@ export class Devices {
       "DELETE FROM device WHERE id = ?",
       "DELETE FROM device_attr WHERE deviceid = ?",
       "DELETE FROM device_twin WHERE deviceid = ?",
-      "DELETE FROM device_history WHERE deviceid = ?",
+      "DELETE FROM device_history_block WHERE deviceid = ?",
     ].map((statement) => db.query<never, [string]>(statement));
   }
 

@@ -15,6 +15,7 @@ const tables = [
   "device",
   "device_attr",
   "device_twin",
+  "device_journal",
   "outbox",
   "outbox_loss",
   "mqtt_retained",

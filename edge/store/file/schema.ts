@@ -127,4 +127,28 @@ export const migrations: readonly string[] = [
      boot TEXT NOT NULL,
      boot_ms INTEGER NOT NULL
    );`,
+  // History in blocks: a row and an index entry for each value cost ten times its bytes. `base` is what times in `data` count from.
+  `CREATE TABLE device_history_block (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     deviceid TEXT NOT NULL,
+     name TEXT NOT NULL,
+     base INTEGER NOT NULL,
+     since INTEGER NOT NULL,
+     until INTEGER NOT NULL,
+     points INTEGER NOT NULL,
+     data TEXT NOT NULL
+   );
+   INSERT INTO device_history_block (deviceid, name, base, since, until, points, data)
+     SELECT deviceid, name, 0, MIN(at), MAX(at), COUNT(*), json_group_array(json_array(at, value))
+     FROM (SELECT id, deviceid, name, at, value,
+             (ROW_NUMBER() OVER (PARTITION BY deviceid, name ORDER BY id) - 1) / 128 AS block
+           FROM device_history ORDER BY id)
+     GROUP BY deviceid, name, block ORDER BY MIN(id);
+   DROP TABLE device_history;
+   CREATE INDEX device_history_block_name ON device_history_block (deviceid, name, id);
+   CREATE TABLE device_journal (
+     id INTEGER PRIMARY KEY CHECK (id = 1),
+     salt INTEGER NOT NULL,
+     generation INTEGER NOT NULL
+   );`,
 ];

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Loss, LossCounter, Losses, LossKind } from "./losses.ts";
-import { uploadLane, type Outbox } from "./outbox.ts";
+import { reportLane, uploadLane, type Outbox } from "./outbox.ts";
 
 interface Row {
   readonly id: number;
@@ -33,16 +33,16 @@ const rowsAStep = 500;
 const bytesAStep = 1_000_000;
 
 /**
- * Makes room among the messages that wait in the outbox. First the oldest reports of a device become one that has the
- * latest of each property, in the place of the last of them; then the oldest uploads go, and in the end the oldest
- * reports, folded as they are. What is on its way to the cloud is left alone: an answer to it must not be taken for one
- * to what it was folded into. Rows with a key are bounded by themselves and stay. Everything lost is counted.
+ * Makes room among the messages that wait in the outbox. First the oldest reports of a device that an older edgecore or a process
+ * before this one left become one that has the latest of each property, in the place of the last of them; then the oldest uploads
+ * go, and in the end the oldest reports, folded as they are. What is on its way to the cloud is left alone: an answer to it must not be taken for one
+ * to what it was folded into. Rows with a key other than reports are bounded by themselves and stay. Everything lost is counted.
  */
 export class Backlog {
   /** Bytes on disk for messages that wait; set by the one that calls `fold`. */
   limitBytes = 0;
   readonly #db: Database;
-  readonly #outbox: Pick<Outbox, "sentUpTo">;
+  readonly #outbox: Pick<Outbox, "sentUpTo" | "drop">;
   readonly #losses: LossCounter;
   readonly #slice;
   readonly #message;
@@ -53,12 +53,13 @@ export class Backlog {
   #foldedUpTo = 0;
   #sentBefore = 0;
 
-  constructor(db: Database, outbox: Pick<Outbox, "sentUpTo">, losses: LossCounter) {
+  constructor(db: Database, outbox: Pick<Outbox, "sentUpTo" | "drop">, losses: LossCounter) {
     this.#db = db;
     this.#outbox = outbox;
     this.#losses = losses;
     this.#slice = db.query<Row, [string, number, number]>(
-      "SELECT id, bytes FROM outbox WHERE lane = ? AND id > ? AND key IS NULL ORDER BY id LIMIT ?",
+      `SELECT id, bytes FROM outbox WHERE lane = ? AND id > ? AND (key IS NULL OR lane = '${reportLane}')
+       ORDER BY id LIMIT ?`,
     );
     this.#message = db.query<{ message: string; bytes: number }, [number]>(
       "SELECT message, bytes FROM outbox WHERE id = ?",
@@ -84,6 +85,7 @@ export class Backlog {
       ["folded", () => this.#foldReports(readReport)],
       ["droppedUploads", (bytes) => this.#drop(uploadLane, bytes)],
       ["droppedReports", (bytes) => this.#drop("twin", bytes)],
+      ["droppedReports", (bytes) => this.#drop(reportLane, bytes)],
     ];
     for (const [kind, step] of ways) {
       while (left > 0) {
@@ -172,7 +174,7 @@ export class Backlog {
     let messages = 0;
     for (const row of rows) {
       if (bytes >= wantedBytes) break;
-      this.#remove.run(row.id);
+      this.#outbox.drop(row.id);
       bytes += row.bytes;
       messages += 1;
     }

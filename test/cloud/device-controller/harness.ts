@@ -48,7 +48,10 @@ export interface Cloud extends AsyncDisposable {
 /** The device controller with the test in the place of the API and of the hub. */
 export async function startCloud(
   prepare: (kube: FakeKubeClient) => void = () => undefined,
-  config: Partial<DeviceControllerConfig> = {},
+  {
+    areStatusesLost = false,
+    ...config
+  }: Partial<DeviceControllerConfig> & { readonly areStatusesLost?: boolean } = {},
 ): Promise<Cloud> {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
@@ -72,7 +75,10 @@ export async function startCloud(
   hub.answer("object.delivered", async () => delivered);
   const port: DeviceControllerPort = bus.port("devicecontroller");
   const controller = await clock.until(
-    startDeviceController({ ...defaultDeviceController, ...config }, { port, kube, clock, log: silentLog() }),
+    startDeviceController(
+      { ...defaultDeviceController, ...config },
+      { port, kube, clock, log: silentLog(), areStatusesLost },
+    ),
   );
   return {
     kube,

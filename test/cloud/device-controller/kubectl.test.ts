@@ -113,11 +113,11 @@ describe.skipIf(!available)("devices with kubectl", () => {
     const rows = async (words: string): Promise<string[][]> =>
       (await kubectl(words)).split("\n").map((line) => line.split(/\s{2,}/));
     const [head, plug, thermo] = await rows("get devices");
-    expect(head).toEqual(["NAME", "NODE", "STATUS", "REPORTED", "AGE"]);
+    expect(head).toEqual(["NAME", "NODE", "STATUS", "REPORTED", "BEHIND", "AGE"]);
     expect(plug?.slice(0, 2)).toEqual(["plug-1", "edge-1"]);
     expect(thermo?.slice(0, 3)).toEqual(["thermo-1", "edge-1", "online"]);
     const [wideHead, , wide] = await rows("get devices -o wide");
-    expect(wideHead?.slice(5)).toEqual(["MODEL", "PROTOCOL", "LAST ONLINE"]);
+    expect(wideHead?.slice(6)).toEqual(["MODEL", "PROTOCOL", "LAST ONLINE"]);
     expect(wide?.slice(5, 7)).toEqual(["thermostat", "mqtt"]);
   });
 

@@ -24,8 +24,7 @@ test("the shipped sample devices are valid and work", async () => {
   expect(Buffer.from(published?.payload ?? []).toString()).toBe("ON");
   expect(node.outbox()).toMatchObject([
     { content: { twin: { target: { expected: { value: "21" } } } } },
-    { content: { twin: { relay: { expected: { value: "true" } } } } },
-    { content: { twin: { power: { actual: { value: "12.3" } } } } },
+    { content: { twin: { power: { actual: { value: "12.3" } }, relay: { expected: { value: "true" } } } } },
     { resource: "device/plug-1/state/update" },
   ]);
 });

@@ -27,7 +27,7 @@ function fill(path: string): void {
     }
     store.devices.put({ id: "boiler", name: "boiler", description: "", state: "online", lastOnline: "" });
     for (let n = 0; n < 3000; n += 1)
-      store.telemetry.add("boiler", "heat", { at: n, value: `value-${n}` }, 10_000);
+      store.telemetry.add("boiler", `heat-${n % 20}`, { at: n, value: `value-${n}` }, 10_000);
     store.cloud.write({ name: "cloud-1", other: null, heldSince: null });
   });
 }
@@ -90,7 +90,7 @@ function ruinPage(path: string, table: string): void {
 
 const damages: readonly (readonly [string, (path: string) => void, number])[] = [
   ["has a bad page among its objects", (path) => ruinPage(path, "meta"), objects * 0.9],
-  ["has a bad page in the history", (path) => ruinPage(path, "device_history"), objects],
+  ["has a bad page in the history", (path) => ruinPage(path, "device_history_block"), objects],
   [
     "was cut off",
     (path) => truncateSync(path, Math.floor((statSync(path).size / 4096) * 0.8) * 4096),

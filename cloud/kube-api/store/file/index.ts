@@ -5,6 +5,7 @@ export { addKey, pruneKeys, readKeyRing } from "./key-ring.ts";
 export {
   damagedSettings,
   loadDatabase,
+  reservedName,
   saveSetting,
   scan,
   sealedWith,

@@ -19,8 +19,12 @@ export interface LoadedDatabase {
   readonly indexes: Map<string, ResourceIndex>;
   readonly revision: number;
   readonly compacted: number;
+  /** The last process could not store revisions that were in its memory. */
+  readonly isCut: boolean;
 }
 
+/** Revisions up to the value of this setting may have been given to clients and lost; there is none after a regular end. */
+export const reservedName = "reserved";
 const sealedWithName = "sealed-with";
 
 /**
@@ -36,10 +40,11 @@ export function loadDatabase(database: Database, options: LoadOptions): LoadedDa
   refuseDamagedSettings(database, sealing, path);
   if (damaged.length > 0) setDamagedAside(database, damaged, options);
   forget(indexes, damaged);
-  const compacted = raiseCompacted(database, damaged);
+  const reserved = Number(settingOf(database, reservedName) ?? 0);
+  const compacted = raiseCompacted(database, damaged, reserved);
   sealAll(database, sealing, options);
-  // The number of a revision that was set aside is not used again.
-  return { sealing, indexes, revision: Math.max(revision, compacted), compacted };
+  // The number of a revision that was set aside is not used again, nor of one that clients may have seen and that is lost.
+  return { sealing, indexes, revision: Math.max(revision, compacted), compacted, isCut: reserved > 0 };
 }
 
 export interface Scan {
@@ -113,9 +118,9 @@ function forget(indexes: ReadonlyMap<string, ResourceIndex>, damaged: readonly D
 }
 
 /** The history cannot be followed across a missing row. */
-function raiseCompacted(database: Database, damaged: readonly DamagedRow[]): number {
+function raiseCompacted(database: Database, damaged: readonly DamagedRow[], reserved: number): number {
   const kept = Number(settingOf(database, "compacted") ?? 0);
-  const needed = Math.max(kept, ...damaged.map(({ id }) => id));
+  const needed = Math.max(kept, reserved, ...damaged.map(({ id }) => id));
   if (needed > kept) saveSetting(database, "compacted", String(needed));
   return needed;
 }

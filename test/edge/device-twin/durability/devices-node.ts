@@ -7,7 +7,7 @@ import { openStore } from "#edge/store";
 import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 
 /** A node with broker and twins alone, as a process of its own: prints its port, then answers SIGTERM. */
-const [database = "", devices = "0"] = process.argv.slice(2);
+const [database = "", devices = "0", flushMs = "0"] = process.argv.slice(2);
 const started = performance.now();
 const store = openStore(database);
 const log = createLogger({
@@ -20,7 +20,13 @@ const bus = new Bus<EdgeCatalog>({
   onFailure: (topic, module, error) => console.error(topic, module, error),
 });
 await using _twin = await startDeviceTwin(
-  { node: "test", history: defaultHistory, outboxLimitBytes: 256_000_000, query: undefined },
+  {
+    node: "test",
+    history: defaultHistory,
+    outboxLimitBytes: 256_000_000,
+    query: undefined,
+    flushMs: Number(flushMs),
+  },
   { port: bus.port("devicetwin"), store, clock: systemClock, log },
 );
 bus.port<never, never, never, "rule.list">("rules").answer("rule.list", async () => []);

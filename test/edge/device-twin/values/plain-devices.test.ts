@@ -74,7 +74,6 @@ test("a plain device is read by topic, path and expression", async () => {
   });
   expect(node.outbox().map(({ resource }) => resource)).toEqual([
     "device/plug-1/twin/edge_updated",
-    "device/plug-1/twin/edge_updated",
     "device/plug-1/state/update",
   ]);
 });

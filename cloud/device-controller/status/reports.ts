@@ -64,6 +64,16 @@ function mergeSides(
   return { ...(reported ? { reported } : {}), ...(deviceUid === undefined ? rest : {}), ...twin };
 }
 
+/**
+ * Whether a report has all that one before it has, so that the one before is answered with it: its node keeps the later one. Nodes of
+ * ours report all sides of a twin.
+ */
+export function covers(next: PendingReport, before: PendingReport): boolean {
+  if (next.deviceUid === undefined || next.deviceUid !== before.deviceUid) return false;
+  if (before.state !== undefined && next.state === undefined) return false;
+  return [...before.twins.keys()].every((name) => next.twins.has(name));
+}
+
 function isOfAnotherObject(before: PendingReport, next: PendingReport): boolean {
   return (
     before.deviceUid !== undefined && next.deviceUid !== undefined && before.deviceUid !== next.deviceUid
@@ -78,23 +88,30 @@ export function isReportAbout(device: Device, { deviceUid }: PendingReport): boo
 /**
  * The status of a device after a report. Twins exist for properties of its spec or model only, and are removed with them. The
  * list is complete: merge patches replace lists.
+ * @param at.waitedMs how long the report has waited for its write
  */
 export function statusAfter(
   device: Device,
   model: DeviceModel | undefined,
   report: PendingReport,
-  nowMs: number,
+  { nowMs, waitedMs }: { readonly nowMs: number; readonly waitedMs: number },
 ): DeviceStatus {
   const twins = mergeTwins(device, model, report);
   const { state: known, ...before } = device.status ?? {};
   const { state = known, lastOnlineMs } = report;
   const isReport = report.twins.size > 0 || typeof report.state === "string";
+  const behindSeconds = Math.floor(Math.max(0, waitedMs) / 1000);
   return {
     ...before,
     ...(twins.length > 0 || before.twins ? { twins } : {}),
     ...(state === undefined || state === null ? {} : { state }),
     ...(lastOnlineMs === undefined ? {} : { lastOnlineTime: rfc3339(Math.min(lastOnlineMs, nowMs)) }),
-    ...(isReport ? { reportedTime: rfc3339(reportedMs(device, report, nowMs)) } : {}),
+    ...(isReport
+      ? {
+          reportedTime: rfc3339(reportedMs(device, report, nowMs)),
+          ...(behindSeconds > 0 || before.behindSeconds !== undefined ? { behindSeconds } : {}),
+        }
+      : {}),
   };
 }
 

@@ -4,7 +4,8 @@ import { describeError } from "#shared/errors";
 import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { statusAfter, isReportAbout, mergeReports, type PendingReport } from "./reports.ts";
+import { Pace } from "./pace.ts";
+import { covers, statusAfter, isReportAbout, mergeReports, type PendingReport } from "./reports.ts";
 
 export interface StatusWriterOptions {
   readonly kube: KubeClient;
@@ -15,20 +16,33 @@ export interface StatusWriterOptions {
   readonly log: Logger;
   /** least time between two writes of one device */
   readonly perDeviceMs: number;
-  /** writes a second over all devices */
-  readonly writesPerSecond: number;
+  /** writes a second over all devices; undefined: as many as the API takes */
+  readonly writesPerSecond: number | undefined;
+}
+
+/** How far the statuses are behind the reports. */
+export interface StatusFigures {
+  readonly waiting: number;
+  /** Of the report that waits longest for its write, and the device it is of. */
+  readonly oldestMs: number;
+  readonly oldestDevice: string | undefined;
+  readonly writes: number;
 }
 
 type StatusPatch = Omit<DeviceStatus, "state"> & { readonly state?: string | null };
 
 interface Pending {
   report: PendingReport;
-  /** Called when the report is in the API, or will never be. */
-  readonly done: (() => void)[];
+  /** Called when the report is in the API, or will never be; or when a later one has all of it, and the node that one. */
+  done: (() => void)[];
+  /** When the first of the reports in it came. */
+  readonly sinceMs: number;
 }
 
 /** Writes under way at a time: enough to use the rate limit, however slow the API is. */
 const mostAtOnce = 32;
+/** Without a limit the API gives the pace: others that ask it wait behind so many writes at most. */
+const mostAtOnceUnlimited = 8;
 /** While the rate limit holds writes back, how often it is looked at. */
 const refillMs = 20;
 /** Bad request, too large, invalid: the same again would be refused again. */
@@ -46,30 +60,33 @@ export class StatusWriter implements AsyncDisposable {
   /** Devices that were written less than `perDeviceMs` ago. */
   readonly #resting = new Map<string, Disposable>();
   /** Devices that are being written: one write of a device at a time, or an older one could arrive last. */
-  readonly #writing = new Set<string>();
+  readonly #writing = new Map<string, number>();
   readonly #busy = new Set<Promise<void>>();
   readonly #written = new Map<string, Device>();
   readonly #stop = new AbortController();
-  #allowance: number;
-  #countedMs: number;
+  readonly #pace: Pace;
+  readonly #mostAtOnce: number;
+  #writes = 0;
   #refill: Disposable | undefined;
   #wholeObject = false;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
-    this.#allowance = options.writesPerSecond;
-    this.#countedMs = options.clock.monotonicMs();
+    this.#pace = new Pace(options.writesPerSecond, options.clock);
+    this.#mostAtOnce = options.writesPerSecond === undefined ? mostAtOnceUnlimited : mostAtOnce;
   }
 
   submit(key: string, report: PendingReport, done: () => void): void {
     if (this.#stop.signal.aborted) return;
     const before = this.#pending.get(key);
     if (before) {
+      const isCovered = covers(report, before.report);
       before.report = mergeReports(before.report, report);
+      if (isCovered) for (const resolve of before.done.splice(0)) resolve();
       before.done.push(done);
       return;
     }
-    this.#pending.set(key, { report, done: [done] });
+    this.#pending.set(key, { report, done: [done], sinceMs: this.#options.clock.monotonicMs() });
     this.#readyIfDue(key);
     this.#pump();
   }
@@ -83,37 +100,44 @@ export class StatusWriter implements AsyncDisposable {
     for (const rest of this.#resting.values()) rest[Symbol.dispose]();
     this.#resting.clear();
     for (const key of this.#pending.keys()) this.#readyIfDue(key);
-    this.#allowance = Number.MAX_SAFE_INTEGER;
+    this.#pace.release();
     this.#pump();
     this.#stop.abort();
     while (this.#busy.size > 0) await Promise.all(this.#busy);
     this.#refill?.[Symbol.dispose]();
   }
 
+  figures(): StatusFigures {
+    const nowMs = this.#options.clock.monotonicMs();
+    const waits = [
+      ...this.#writing,
+      ...[...this.#pending].map(([key, { sinceMs }]) => [key, sinceMs] as const),
+    ];
+    const oldest = waits.reduce<readonly [string, number] | undefined>(
+      (first, one) => (first && first[1] <= one[1] ? first : one),
+      undefined,
+    );
+    return {
+      waiting: waits.length,
+      oldestMs: oldest ? nowMs - oldest[1] : 0,
+      oldestDevice: oldest?.[0],
+      writes: this.#writes,
+    };
+  }
+
   #pump(): void {
-    this.#earn();
     for (const key of this.#ready) {
-      if (this.#busy.size >= mostAtOnce && !this.#stop.signal.aborted) return;
-      if (this.#allowance < 1) {
+      if (this.#busy.size >= this.#mostAtOnce && !this.#stop.signal.aborted) return;
+      if (!this.#pace.take()) {
         this.#refill ??= this.#options.clock.after(refillMs, () => {
           this.#refill = undefined;
           this.#pump();
         });
         return;
       }
-      this.#allowance -= 1;
       this.#ready.delete(key);
       this.#start(key);
     }
-  }
-
-  /** A token bucket: at most a fifth of a second's writes at once. */
-  #earn(): void {
-    const { clock, writesPerSecond } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const earned = ((nowMs - this.#countedMs) / 1000) * writesPerSecond;
-    this.#countedMs = nowMs;
-    this.#allowance = Math.max(this.#allowance, Math.min(writesPerSecond / 5, this.#allowance + earned));
   }
 
   #start(key: string): void {
@@ -121,7 +145,7 @@ export class StatusWriter implements AsyncDisposable {
     if (!pending) return;
     this.#pending.delete(key);
     this.#rest(key);
-    this.#writing.add(key);
+    this.#writing.set(key, pending.sinceMs);
     const work = this.#write(key, pending);
     this.#busy.add(work);
     void work.then(() => {
@@ -148,10 +172,10 @@ export class StatusWriter implements AsyncDisposable {
   }
 
   /** What is reported while the API is not available goes in with the next attempt. */
-  async #write(key: string, { report, done }: Pending): Promise<void> {
+  async #write(key: string, { report, done, sinceMs }: Pending): Promise<void> {
     const { clock } = this.#options;
     const delays = backoff({ firstMs: 200, capMs: 10_000, random: () => clock.random() });
-    for (let next = report; !(await this.#tryPatch(key, next));) {
+    for (let next = report; !(await this.#tryPatch(key, next, sinceMs));) {
       if (this.#stop.signal.aborted) return;
       await clock.sleep(delays.next().value, { signal: this.#stop.signal }).catch(() => undefined);
       const newer = this.#pending.get(key);
@@ -164,10 +188,12 @@ export class StatusWriter implements AsyncDisposable {
   }
 
   /** @returns whether it is done with: written, or never to be */
-  async #tryPatch(key: string, report: PendingReport): Promise<boolean> {
-    const { log } = this.#options;
+  async #tryPatch(key: string, report: PendingReport, sinceMs: number): Promise<boolean> {
+    const { log, clock } = this.#options;
+    const startedMs = clock.monotonicMs();
     try {
-      await this.#patch(key, report);
+      await this.#patch(key, report, startedMs - sinceMs);
+      this.#writes += 1;
       return true;
     } catch (error) {
       const fields = { device: key, error: describeError(error) };
@@ -178,12 +204,12 @@ export class StatusWriter implements AsyncDisposable {
     }
   }
 
-  async #patch(key: string, report: PendingReport): Promise<void> {
+  async #patch(key: string, report: PendingReport, waitedMs: number): Promise<void> {
     const { device, modelOf, clock } = this.#options;
     const seen = device(key);
     if (!seen || !isReportAbout(seen, report)) return;
     const before = this.#newest(key, seen);
-    const status = statusAfter(before, modelOf(before), report, clock.nowMs());
+    const status = statusAfter(before, modelOf(before), report, { nowMs: clock.nowMs(), waitedMs });
     const isGone = before.status?.state !== undefined && status.state === undefined;
     try {
       const after = await this.#send(key, isGone ? { ...status, state: null } : status);

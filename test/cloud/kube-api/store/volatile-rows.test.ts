@@ -1,0 +1,128 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { RevisionStore } from "#cloud/kube-api/store";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+const resource = "devices.kubeedge.io/devices";
+const key = "default/thermo";
+
+function open(path: string): RevisionStore {
+  return new RevisionStore({ path, historyRevisions: 10_000, onError: () => undefined });
+}
+
+async function put(store: RevisionStore, value: number, isVolatile = true, name = "thermo"): Promise<number> {
+  const object = { metadata: { name }, status: { value } };
+  return (await store.write({ resource, key: `default/${name}`, object, isVolatile })).revision;
+}
+
+const valueOf = (text: string | undefined): number =>
+  (JSON.parse(text ?? "{}") as { status: { value: number } }).status.value;
+
+function rowsOnDisk(path: string): number[] {
+  using database = new Database(path, { readonly: true });
+  return database
+    .query<{ value: string }, []>("SELECT value FROM revisions ORDER BY id")
+    .all()
+    .map(({ value }) => valueOf(value));
+}
+
+test("volatile revisions are read, listed and watched like others, and only the newest reaches the disk", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "cloudcore.db");
+  {
+    await using store = open(path);
+    const first = await put(store, 0, false);
+    const seen: number[] = [];
+    using _follow = store.follow(resource, (changes) =>
+      seen.push(...changes.map(({ text }) => valueOf(text))),
+    );
+    for (let n = 1; n <= 50; n += 1) await put(store, n);
+    expect(seen).toEqual(Array.from({ length: 50 }, (_, n) => n + 1));
+    expect(valueOf(store.get(resource, key))).toBe(50);
+    const since = store.since(resource, first + 40, { rows: 100, size: 1e6 });
+    expect(since.map(({ text, type }) => [type, valueOf(text)]).at(-1)).toEqual(["MODIFIED", 50]);
+    expect(store.listAt(first + 10, resource).map(({ revision }) => valueOf(store.text(revision)))).toEqual([
+      10,
+    ]);
+    expect(rowsOnDisk(path)).toEqual([0]);
+    await store.storeVolatile();
+    expect(rowsOnDisk(path)).toEqual([0, 50]);
+    await put(store, 51);
+  }
+  expect(rowsOnDisk(path)).toEqual([0, 50, 51]);
+  await using again = open(path);
+  expect(valueOf(again.get(resource, key))).toBe(51);
+  expect({ isCut: again.isCut, compacted: again.compactedRevision }).toEqual({ isCut: false, compacted: 0 });
+});
+
+test("a durable revision after volatile ones takes their place, and compaction leaves one row", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "cloudcore.db");
+  {
+    await using store = new RevisionStore({ path, historyRevisions: 1, onError: () => undefined });
+    await put(store, 0, false);
+    for (let n = 1; n <= 5; n += 1) await put(store, n);
+    await put(store, 6, false);
+    await put(store, 7);
+    await store.storeVolatile();
+    for (let n = 8; n <= 20; n += 1) {
+      await put(store, n);
+      if (n % 4 === 0) await store.compact();
+      if (n % 5 === 0) await store.storeVolatile();
+    }
+    await put(store, 0, false, "other");
+    await put(store, 1, false, "other");
+    await put(store, 2, false, "third");
+    await store.compact();
+    expect(valueOf(store.get(resource, key))).toBe(20);
+    expect(store.list(resource).map(({ key: one }) => one)).toEqual([
+      "default/other",
+      "default/thermo",
+      "default/third",
+    ]);
+  }
+  expect(rowsOnDisk(path)).toEqual([20, 1, 2]);
+});
+
+test("what is listed page by page is there to the end of the list", async () => {
+  using dir = tempDir();
+  await using store = open(join(dir.path, "cloudcore.db"));
+  await put(store, 0, false);
+  for (let n = 1; n <= 10; n += 1) await put(store, n);
+  const [listed] = store.list(resource);
+  {
+    using _pin = store.pin();
+    for (let n = 11; n <= 5000; n += 1) await put(store, n);
+    expect(valueOf(store.text(listed?.revision ?? 0))).toBe(10);
+  }
+});
+
+test("kill -9 takes volatile revisions and never their numbers, and clients have to list again", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "cloudcore.db");
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "volatile-child.ts"), path], {
+    stdout: "pipe",
+  });
+  let text = "";
+  for await (const chunk of child.stdout) {
+    text += new TextDecoder().decode(chunk);
+    if (text.split("\n").length > 2000) break;
+  }
+  child.kill("SIGKILL");
+  await child.exited;
+  const [revision = 0, number = 0] = (text.trimEnd().split("\n").slice(0, -1).at(-1) ?? "")
+    .split(" ")
+    .map(Number);
+  await using store = open(path);
+  const read = (name: string): number =>
+    Number(
+      (JSON.parse(store.get("/configmaps", `ns/${name}`) ?? "{}") as { data: { number: string } }).data
+        .number,
+    );
+  expect(read("spec")).toBeGreaterThanOrEqual(Math.floor(number / 100) * 100);
+  expect(read("status")).toBeGreaterThanOrEqual(Math.floor(number / 700) * 700);
+  expect(store.isCut).toBe(true);
+  expect(store.revision).toBeGreaterThanOrEqual(revision);
+  expect(store.compactedRevision).toBeGreaterThanOrEqual(revision);
+});
