@@ -37,8 +37,10 @@ export interface ObjectChange {
 }
 
 /** What nodes report again and again, and again after a crash: the status of devices, and that they are there. */
-function isReportedAgain({ kind, namespace }: ObjectTarget, via: UpdateVia = ""): boolean {
+function isReportedAgain({ target, current }: ObjectChange, via: UpdateVia = ""): boolean {
+  const { kind, namespace } = target;
   const resource = resourceOf(kind);
+  if (!current) return false;
   if (resource === "coordination.k8s.io/leases") return namespace === "kube-node-lease";
   return resource === "devices.kubeedge.io/devices" && via === "status";
 }
@@ -69,7 +71,7 @@ export class ObjectWriter {
     if (ofSpec) this.#checkLimits({ ...change, next });
     const along = ofSpec ? [...this.#charge({ ...change, next }), ...this.#defaultAccount(change)] : [];
     const stored = change.stored ?? storedForm(target.kind, next);
-    const isVolatile = current !== undefined && isReportedAgain(target, options.via);
+    const isVolatile = isReportedAgain(change, options.via);
     const written = await this.save(target, stored, { ...options, isVolatile }, along);
     if (written.gone || hasEnded(target, next)) this.#parts.quotas.released(target.namespace);
     return written;
