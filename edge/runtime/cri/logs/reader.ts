@@ -18,6 +18,7 @@ const lookMs = 100;
 const looksUntilAsked = 10;
 const blockBytes = 64 * 1024;
 const lineFeed = 0x0a;
+const nothing = { bytesRead: 0 };
 /** Engines cut lines at 16 KiB; what is longer is no log, and is not held in memory. */
 const longestLine = 1024 * 1024;
 
@@ -46,11 +47,15 @@ function bytesOf({ time, content, isPartial }: LogEntry, hasTime: boolean): Uint
 async function* readEntries(source: LogSource, options: LogOptions): AsyncGenerator<LogEntry> {
   const { path } = source;
   const { follow = false } = options;
+  // A container that writes faster than a slow link delivers would have no end otherwise.
+  const last = follow ? undefined : logFiles(path).at(-1);
   let { file, offset } = await findStart(source, options);
   while (file) {
     const { inode } = file;
     const isRotated = (): boolean => logFiles(path).at(-1)?.inode !== inode;
-    yield* readFile(file, offset, { ...source, follow, isRotated });
+    const end = inode === last?.inode ? last.size : Infinity;
+    yield* readFile(file, { start: offset, end }, { ...source, follow, isRotated });
+    if (!follow && (end !== Infinity || logFiles(path).every((one) => one.inode !== last?.inode))) return;
     file = nextFile(path, inode);
     offset = 0;
   }
@@ -90,10 +95,16 @@ interface FileReading extends LogSource {
   readonly isRotated: () => boolean;
 }
 
-async function* readFile(file: LogFile, offset: number, reading: FileReading): AsyncGenerator<LogEntry> {
+/** The bytes of a file that are read. */
+interface FileRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+async function* readFile(file: LogFile, range: FileRange, reading: FileReading): AsyncGenerator<LogEntry> {
   const { follow, isRotated, signal, clock, isOver } = reading;
   await using handle = await open(file.path, "r");
-  const lines = new Lines(handle, offset);
+  const lines = new Lines(handle, range);
   let isEnded = false;
   for (let looks = 1; ; looks += 1) {
     signal.throwIfAborted();
@@ -116,19 +127,22 @@ async function* readFile(file: LogFile, offset: number, reading: FileReading): A
 /** The lines of a file that grows; what follows the last line feed is kept until the next reading. */
 class Lines {
   readonly #handle: FileHandle;
+  readonly #end: number;
   #offset: number;
   #rest: Uint8Array = new Uint8Array();
 
-  constructor(handle: FileHandle, offset: number) {
+  constructor(handle: FileHandle, { start, end }: FileRange) {
     this.#handle = handle;
-    this.#offset = offset;
+    this.#offset = start;
+    this.#end = end;
   }
 
-  /** To the present end of the file. */
+  /** To the present end of the file, or of the range. */
   async *read(): AsyncGenerator<Uint8Array> {
     for (;;) {
       const block = Buffer.allocUnsafe(blockBytes);
-      const { bytesRead } = await this.#handle.read(block, 0, blockBytes, this.#offset);
+      const wanted = Math.min(blockBytes, this.#end - this.#offset);
+      const { bytesRead } = wanted > 0 ? await this.#handle.read(block, 0, wanted, this.#offset) : nothing;
       if (bytesRead === 0) return;
       this.#offset += bytesRead;
       yield* this.#split(block.subarray(0, bytesRead));

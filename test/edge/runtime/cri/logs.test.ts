@@ -42,6 +42,24 @@ test("parts of lines of both streams that were written in between belong to thei
   );
 });
 
+test.each([false, true])(
+  "a log that grows while it is read ends where it was when it was asked for, rotated meanwhile: %p",
+  async (isRotated) => {
+    using log = makeLog();
+    writeFileSync(log.path, line(1, "one") + line(2, "two"));
+    const { signal } = new AbortController();
+    const source = { path: log.path, isOver: async () => false, clock, signal };
+    const seen: string[] = [];
+    for await (const { bytes } of readLog(source, {})) {
+      seen.push(Buffer.from(bytes).toString());
+      if (seen.length > 10) break;
+      if (isRotated && seen.length === 1) renameSync(log.path, `${log.path}.20260101-000001`);
+      appendFileSync(log.path, line(3, "later") + line(4, "later"));
+    }
+    expect(seen).toEqual(["one\n", "two\n"]);
+  },
+);
+
 test("what is no entry of a log is passed over", async () => {
   using log = makeLog();
   writeFileSync(
