@@ -1,5 +1,6 @@
 import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
+import { startDeviceRules, type DeviceRules, type DeviceRulesParts } from "#edge/device-twin/values/rules";
 import { startDmi, type DmiParts } from "#edge/device-twin/dmi";
 import { startEdged, type Edged, type EdgedSettings } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
@@ -63,6 +64,8 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   stack.use(deps.onReload(() => broker.reload()));
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
+  const ruleParts = { port: bus.port("devicerules"), store, show: twin.show, clock, log: log("devicerules") };
+  figures.countRules(stack.use(await startRules(config, ruleParts, ownPorts)).counts);
   const runtime = stack.use(await openRuntime(config, { clock, log: log("runtime") }));
   const { reportPort } = deps;
   const apiParts = { bus, store, showDevice: twin.show, clock, log: log("metaserver"), reportPort };
@@ -121,6 +124,15 @@ async function startMappers(
 ): Promise<AsyncDisposable> {
   if (socket === undefined) return new AsyncDisposableStack();
   return startDmi({ node, socket }, { port: bus.port("dmi"), ...parts });
+}
+
+function startRules(
+  { nodeName: node, serviceBus }: EdgeConfig,
+  parts: DeviceRulesParts,
+  ownPorts: ReadonlySet<number>,
+): Promise<DeviceRules> {
+  const allowedPorts = serviceBus?.allowedPorts ?? [];
+  return startDeviceRules({ node, allowedPorts, ownPorts: () => ownPorts }, parts);
 }
 
 interface ServicesParts extends Omit<ServiceBusParts, "reportPort">, Pick<ProcessDeps, "reportPort"> {

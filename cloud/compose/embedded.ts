@@ -27,6 +27,7 @@ import clusterObjectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_clusterobjec
 import imagePrePullJobCrd from "#conf/crds/operations_v1alpha1_imageprepulljob.yaml" with { type: "text" };
 import ruleCrd from "#conf/crds/rules_v1_rule.yaml" with { type: "text" };
 import ruleEndpointCrd from "#conf/crds/rules_v1_ruleendpoint.yaml" with { type: "text" };
+import deviceRuleCrd from "#conf/crds/rules_v1alpha1_devicerule.yaml" with { type: "text" };
 import objectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_objectsync.yaml" with { type: "text" };
 
 export interface Embedded {
@@ -111,6 +112,7 @@ function ownDefinitions(): KubeObject[] {
     deviceCrd,
     ruleEndpointCrd,
     ruleCrd,
+    deviceRuleCrd,
     objectSyncCrd,
     clusterObjectSyncCrd,
     imagePrePullJobCrd,

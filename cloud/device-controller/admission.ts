@@ -1,3 +1,4 @@
+import { readDeviceRule } from "#shared/device-rules";
 import { modelPropertyProblems, readMapping, type MappingProblem } from "#shared/devices";
 import {
   validateDevice,
@@ -5,6 +6,7 @@ import {
   type Device,
   type DeviceCause,
   type DeviceModel,
+  type DeviceRule,
   type KubeObject,
 } from "#shared/kube";
 
@@ -23,6 +25,8 @@ type Lookup = (
  * devices want: a Device is validated when it changes itself, and its node reports the contradiction as an Event.
  */
 export function admitDevices(object: KubeObject, lookup: Lookup): readonly DeviceCause[] {
+  if (object.apiVersion?.startsWith("rules.kubeedge.io/") === true && object.kind === "DeviceRule")
+    return admitRule(object);
   if (object.apiVersion?.startsWith(`${group}/`) !== true) return [];
   if (object.kind === "DeviceModel") {
     const model: DeviceModel = object;
@@ -41,7 +45,17 @@ export function admitDevices(object: KubeObject, lookup: Lookup): readonly Devic
   return [...validateDevice(device, model), ...problems];
 }
 
-function toCause({ field, value, problem }: MappingProblem): DeviceCause {
+/** A rule that no node could run. */
+function admitRule(rule: DeviceRule): DeviceCause[] {
+  const read = readDeviceRule(rule);
+  return read.ok ? [] : read.problems.map(toCause);
+}
+
+function toCause({
+  field,
+  value,
+  problem,
+}: Pick<MappingProblem, "field" | "value" | "problem">): DeviceCause {
   return {
     reason: "FieldValueInvalid",
     field,

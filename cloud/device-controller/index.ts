@@ -1,10 +1,11 @@
 import { ChangeTimes, DesiredWrites } from "#cloud/device-controller/desired";
+import { DeviceRules } from "#cloud/device-controller/rules";
 import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { followProfiles } from "#cloud/device-controller/profiles";
 import { StatusWriter, watchStatusLag, type StatusFigures } from "#cloud/device-controller/status";
 import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
-import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
+import { contentDigest, objectKey, type Device, type DeviceModel, type DeviceRule } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { Bindings, deviceMembersOf, modelKeyOf, devicePlaceOf } from "./bindings.ts";
@@ -51,6 +52,13 @@ export interface DeviceController extends Running {
 
 const group = { group: "devices.kubeedge.io", version: "v1beta1", namespaced: true } as const;
 const devicesType = { ...group, plural: "devices", kind: "Device" };
+const rulesType = {
+  group: "rules.kubeedge.io",
+  version: "v1alpha1",
+  namespaced: true,
+  plural: "devicerules",
+  kind: "DeviceRule",
+} as const;
 const modelsType = { ...group, plural: "devicemodels", kind: "DeviceModel" };
 
 /**
@@ -86,12 +94,20 @@ export async function startDeviceController(
   const desired = new DesiredWrites({ kube, type: devicesType, times });
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
   const intake = new ReportIntake({ bindings, writer, discovered, log });
+  // The definition may be missing on a cluster of one's own: devices do not wait for it.
+  const rules = stack.use(kube.informer<DeviceRule>(rulesType));
+  const deviceRules = stack.use(new DeviceRules({ port, kube, type: rulesType, rules, log }));
   await Promise.all([devices.synced, models.synced]);
   const tidy = new Tidy({ devices, model, writer });
   stack.use(follow({ devices, models, deliveries, writer, tidy, times, clock }));
   if (config.deviceProfiles) stack.use(followProfiles({ kube, devices, models, clock, log }));
-  stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));
-  stack.use(port.on("node.resync", ({ node }) => deliveries.resync(node)));
+  const compare = ({ node }: { readonly node: string }): void => {
+    deliveries.resync(node);
+    void rules.synced.then(() => deviceRules.compare(node));
+  };
+  stack.use(port.on("node.connected", compare));
+  stack.use(port.on("node.resync", compare));
+  stack.use(port.answer("device.rule-status", (report) => deviceRules.status(report)));
   stack.use(port.answer("device.report", (report) => intake.report(report)));
   stack.use(port.answer("device.discovered", (found) => intake.discovered(found)));
   stack.use(port.answer("device.desire", (request) => desired.write(request)));

@@ -9,6 +9,7 @@ export type DeviceControllerPort = Port<
   "node.connected" | "node.resync",
   | "device.report"
   | "device.discovered"
+  | "device.rule-status"
   | "device.desire"
   | "membership.list"
   | "device.find"

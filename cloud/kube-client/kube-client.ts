@@ -290,6 +290,13 @@ export const resources = {
     namespaced: false,
   },
   rules: { group: "rules.kubeedge.io", version: "v1", plural: "rules", kind: "Rule", namespaced: true },
+  deviceRules: {
+    group: "rules.kubeedge.io",
+    version: "v1alpha1",
+    plural: "devicerules",
+    kind: "DeviceRule",
+    namespaced: true,
+  },
   ruleEndpoints: {
     group: "rules.kubeedge.io",
     version: "v1",

@@ -21,7 +21,13 @@ import type { CloudTwins, PlainDevices } from "#edge/device-twin/values";
 
 export type DeviceTwinPort = Port<
   EdgeCatalog,
-  "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded" | "object.stored" | "devices.changed",
+  | "mqtt.publish"
+  | "mqtt.watch"
+  | "outbox.added"
+  | "event.recorded"
+  | "object.stored"
+  | "devices.changed"
+  | "device.reported",
   "cloud.members" | "cloud.desired",
   "link.changed",
   "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed" | "device.desire" | "mapper.report"

@@ -46,7 +46,14 @@ export function makeReceivers(
     () => void port.emit("mqtt.watch", { filters: [...plain.filters, ...discovery.filters] }),
   );
 
-  const writer = new TwinWriter({ commit, clock });
+  const writer = new TwinWriter({
+    commit,
+    clock,
+    onReported: ({ object }, reported) => {
+      if (object)
+        void port.emit("device.reported", { namespace: object.namespace, name: object.name, ...reported });
+    },
+  });
   const values = new DeviceValues({ commit, writer, clock, onRejected });
   const plain = new PlainDevices({ commit, values, clock, onFilters });
   const discovery = new HomeAssistantDiscovery({

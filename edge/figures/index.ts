@@ -24,6 +24,7 @@ export class EdgeFigures {
     help: "Messages between the modules of edgecore, by topic.",
   });
   #isConnected = false;
+  #rules: (() => Readonly<Record<string, number>>) | undefined;
 
   constructor(clock: Pick<Clock, "nowMs" | "monotonicMs">) {
     this.#clock = clock;
@@ -31,6 +32,11 @@ export class EdgeFigures {
   }
 
   readonly countMessage = (topic: string): void => this.#messages.add({ topic });
+
+  /** @param counts of the device rules, by what is counted */
+  countRules(counts: () => Readonly<Record<string, number>>): void {
+    this.#rules = counts;
+  }
 
   /** What answers `/metrics` and the paths below it. */
   serve({ port, store }: FiguresParts): ServedFigures {
@@ -71,6 +77,12 @@ export class EdgeFigures {
       gauge("kubeedge_outbox_messages", "Messages that wait for the cloud.", entries),
       gauge("kubeedge_outbox_bytes", "Size of the messages that wait for the cloud.", bytes),
       gauge("kubeedge_outbox_oldest_seconds", "Age of the oldest message that waits.", ageSeconds),
+      {
+        name: "kubeedge_device_rules_total",
+        help: "Runs of device rules: done, only counted, failed, and suppressed because there were too many.",
+        type: "counter",
+        samples: Object.entries(this.#rules?.() ?? {}).map(([kind, value]) => ({ labels: { kind }, value })),
+      },
       {
         name: "kubeedge_outbox_lost_total",
         help: "Messages that were folded or dropped because the outbox was full.",

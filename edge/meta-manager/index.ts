@@ -17,7 +17,12 @@ import { PodReports } from "./pod-reports.ts";
 
 export type MetaManagerPort = Port<
   EdgeCatalog,
-  "pod.changed" | "config.changed" | "object.stored" | "rules.changed" | "outbox.added",
+  | "pod.changed"
+  | "config.changed"
+  | "object.stored"
+  | "rules.changed"
+  | "device-rule.changed"
+  | "outbox.added",
   "cloud.object" | "cloud.pod" | "device.changed" | "volume.remove",
   "pod.status" | "event.recorded" | "node.recovered" | "link.changed",
   "object.deliver" | "pod.list" | "rule.list" | "object.get" | "pod.terminated" | "pod.confirm"
@@ -135,6 +140,8 @@ async function notify(port: MetaManagerPort, rules: StoredRules, change: ObjectC
     case "device":
     case "devicemodel":
       return port.ask("device.changed", change);
+    case "devicerule":
+      return port.emit("device-rule.changed", change);
     default:
       if (rules.take(change)) return port.emit("rules.changed", { rules: rules.list() });
       return undefined;

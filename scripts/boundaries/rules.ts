@@ -49,6 +49,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["shared/devices/**"],
     values: [...basics, "shared/devices/*", "shared/jinja", "shared/mqtt"],
   },
+  { folders: ["shared/device-rules"], values: [...basics, "shared/devices", "shared/mqtt"] },
   { folders: ["shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/jinja/**"], values: [...basics, "shared/jinja/*"] },
   { folders: ["shared/dmi"], values: [...basics, "shared/grpc"] },

@@ -85,3 +85,10 @@ export {
 } from "./quantity.ts";
 export { failureResponse, type FailureOptions } from "./status-response.ts";
 export type { Rule, RuleEndpoint, RuleSpec, RuleStatus } from "./rule.ts";
+export type {
+  DeviceRule,
+  DeviceRuleAction,
+  DeviceRuleCondition,
+  DeviceRuleSpec,
+  DeviceRuleStatus,
+} from "./rule.ts";

@@ -7,6 +7,7 @@ import type {
   DevicePlace,
   DeviceStatusReport,
   DiscoveredDevice,
+  RuleStatusReport,
   HistoryAnswer,
   HistoryQuestion,
   MembershipDelivery,
@@ -69,6 +70,8 @@ export interface CloudCatalog {
   "device.report": { body: DeviceStatusReport; reply: undefined };
   /** Answered once Device and DeviceModel are in the API, or can never be. */
   "device.discovered": { body: DiscoveredDevice; reply: undefined };
+  /** Answered when it is in the API, or never will be. */
+  "device.rule-status": { body: RuleStatusReport; reply: undefined };
   /**
    * Desired values that were set on the node of a Device go into the API where they are newer than what that has. The reply is
    * the Device as it is then. Rejects KubeError, 404 when there is no such Device of the node. `receivedMs`: when the values

@@ -1,4 +1,4 @@
-import type { Device, DeviceModel, TwinValue } from "#shared/kube";
+import type { Device, DeviceModel, DeviceRuleStatus, TwinValue } from "#shared/kube";
 
 /** What a node reports of one of its devices. */
 export type DeviceStatusReport = TwinsReport | StateReport;
@@ -35,6 +35,15 @@ export interface DiscoveredDevice {
   readonly node: string;
   readonly device: Device;
   readonly model: DeviceModel;
+}
+
+/** What a node counts of a DeviceRule that it runs. */
+export interface RuleStatusReport {
+  readonly node: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly status: DeviceRuleStatus;
 }
 
 /** A device of a node as the node's list of members has it. */

@@ -4,6 +4,7 @@ import type { ByteStream, StreamHead } from "#shared/streams";
 import type { UsageCounters } from "#shared/usage";
 import type {
   Delivery,
+  DeviceValuesReported,
   ReceivedObject,
   ObjectName,
   ServiceDelivery,
@@ -107,6 +108,11 @@ export interface EdgeCatalog {
   "mapper.report": { body: MapperReport; reply: readonly RefusedValue[] | undefined };
   /** Twins or states of these devices changed, and are on disk. Emitted by devicetwin. */
   "devices.changed": { event: { readonly devices: readonly DeviceName[] } };
+
+  /** Reported values or the state of a device changed, and are on disk. Emitted by devicetwin. */
+  "device.reported": { event: DeviceValuesReported };
+  /** A DeviceRule was committed or removed. Emitted by metamanager. */
+  "device-rule.changed": { event: ObjectChange };
 
   /** The rules that concern this node, as far as they are in effect. Answered by metamanager. */
   "rule.list": { body: Record<string, never>; reply: readonly RuleMeaning[] };

@@ -49,3 +49,13 @@ export interface Delivery {
   /** The content of the answer; "OK" if absent. */
   readonly answer?: unknown;
 }
+
+/** What a device reported: values, or its state. */
+export interface DeviceValuesReported {
+  /** Of the Device. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly values: readonly { readonly name: string; readonly value: string }[];
+  /** undefined: it did not report it */
+  readonly state: string | undefined;
+}

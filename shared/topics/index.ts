@@ -6,6 +6,7 @@ export type {
   DevicePlace,
   DeviceStatusReport,
   DiscoveredDevice,
+  RuleStatusReport,
   HistoryAnswer,
   HistoryQuestion,
   MembershipDelivery,
@@ -25,6 +26,7 @@ export type {
 } from "./edge-catalog.ts";
 export type {
   Delivery,
+  DeviceValuesReported,
   JsonBody,
   ReceivedObject,
   ObjectName,

@@ -1,5 +1,5 @@
 import type { Device, DeviceModel, TwinValue } from "#shared/kube";
-import type { DeviceStatusReport, DiscoveredDevice, ReportedTwin } from "#shared/topics";
+import type { DeviceStatusReport, DiscoveredDevice, ReportedTwin, RuleStatusReport } from "#shared/topics";
 import { asRecord, isRecord } from "#shared/json";
 import type { WireMessage } from "#shared/wire";
 
@@ -7,6 +7,7 @@ import type { WireMessage } from "#shared/wire";
 export type TwinMessage =
   | { readonly kind: "report"; readonly report: DeviceStatusReport }
   | { readonly kind: "discovered"; readonly discovered: DiscoveredDevice }
+  | { readonly kind: "rule-status"; readonly report: RuleStatusReport }
   /** The node asks for its members. */
   | { readonly kind: "members" }
   /** Nothing the cloud reads, or nothing it can read. */
@@ -18,6 +19,9 @@ type Fields = Readonly<Record<string, unknown>>;
 export function readTwinMessage(node: string, { route, content }: WireMessage): TwinMessage {
   const { resource = "" } = route;
   if (resource === "membership/detail") return { kind: "members" };
+  const [, namespace, name] = /^device\/([^/]+)\/([^/]+)\/rule-status$/.exec(resource) ?? [];
+  if (namespace !== undefined && name !== undefined)
+    return readRuleStatus({ node, namespace, name }, content);
   if (/^device\/[^/]+\/discovered$/.test(resource)) return readDiscovered(node, content);
   const [, device = "", topic] =
     /^device\/(.+?)\/(twin\/edge_updated|state\/update|state)$/.exec(resource) ?? [];
@@ -26,6 +30,33 @@ export function readTwinMessage(node: string, { route, content }: WireMessage): 
   const report =
     topic === "twin/edge_updated" ? readTwins(source, content) : readState(source, parsed(content));
   return report ? { kind: "report", report } : { kind: "unreadable", device };
+}
+
+/** The status is the node's own: only what it may hold is taken. */
+function readRuleStatus(
+  place: { readonly node: string; readonly namespace: string; readonly name: string },
+  content: unknown,
+): TwinMessage {
+  const body = asRecord(content);
+  const status = asRecord(body?.["status"]);
+  const uid = body?.["uid"];
+  if (!status || typeof uid !== "string") return { kind: "unreadable", device: place.name };
+  const counts = ["runs", "dryRuns", "failures", "suppressed"].flatMap((name) =>
+    Number.isSafeInteger(status[name]) ? [[name, status[name]] as const] : [],
+  );
+  const texts = ["state", "lastRunTime", "lastError"].flatMap((name) => {
+    const text = status[name];
+    return typeof text === "string" ? [[name, text.slice(0, 1024)] as const] : [];
+  });
+  const waiting: unknown = status["waitingFor"];
+  const waitingFor = Array.isArray(waiting)
+    ? waiting.filter((one) => typeof one === "string").slice(0, 16)
+    : [];
+  const holds = status["holds"] === true;
+  return {
+    kind: "rule-status",
+    report: { ...place, uid, status: { ...Object.fromEntries([...counts, ...texts]), holds, waitingFor } },
+  };
 }
 
 interface ReportSource {

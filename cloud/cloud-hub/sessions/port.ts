@@ -9,6 +9,7 @@ export type CloudHubPort = Port<
   | "object.sending"
   | "device.report"
   | "device.discovered"
+  | "device.rule-status"
   | "device.upload"
   | "membership.list"
   | "api.stream"

@@ -111,6 +111,9 @@ export class Upstream {
       case "report":
         await port.ask("device.report", message.report);
         break;
+      case "rule-status":
+        await port.ask("device.rule-status", message.report);
+        break;
       case "discovered":
         await port.ask("device.discovered", message.discovered);
         break;

@@ -23,6 +23,14 @@ import {
 export interface TwinWriterParts {
   readonly commit: GroupCommit;
   readonly clock: Pick<Clock, "nowMs">;
+  /** Called after the commit with reported values, and with the state when that is what changed. */
+  readonly onReported?: ((device: BoundDevice, reported: Reported) => void) | undefined;
+}
+
+/** What a device reported. */
+export interface Reported {
+  readonly values: readonly { readonly name: string; readonly value: string }[];
+  readonly state: string | undefined;
 }
 
 /**
@@ -54,6 +62,18 @@ export class TwinWriter {
     }
     const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
     commit.reportTwins(device, nowMs, twins, durability);
+    this.#tellReported(device, { values: newValues(changes), state: undefined });
+  }
+
+  #tellReported(device: BoundDevice, reported: Reported): void {
+    const { commit, onReported } = this.#parts;
+    if (reported.values.length === 0 && reported.state === undefined) return;
+    // The sender is notified of a failure; nothing follows from a value that is not stored.
+    if (onReported)
+      void commit.settled().then(
+        () => onReported(device, reported),
+        () => undefined,
+      );
   }
 
   /**
@@ -86,6 +106,7 @@ export class TwinWriter {
     const nowMs = clock.nowMs();
     commit.setState(device, state, lastOnline ?? localTime(nowMs));
     const payload = reportState(commit, device, nowMs);
+    this.#tellReported(device, { values: [], state });
     return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
   }
 }
@@ -112,4 +133,13 @@ function localTime(ms: number): string {
   const two = (part: number): string => String(part).padStart(2, "0");
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** What was reported, also if it is the value before. */
+function newValues(changes: readonly TwinChange[]): Reported["values"] {
+  return changes.flatMap(({ name, before, after }) =>
+    after.actual && after.actual !== before?.actual && after.type !== deletedType
+      ? [{ name, value: after.actual.value }]
+      : [],
+  );
 }

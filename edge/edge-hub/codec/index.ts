@@ -37,6 +37,7 @@ export {
 export {
   encodeDeviceState,
   encodeDiscovery,
+  encodeRuleStatus,
   encodeEvent,
   encodePodDeletion,
   encodePodStatus,

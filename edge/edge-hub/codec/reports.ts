@@ -36,6 +36,16 @@ export function encodeDiscovery(stamp: Stamp, device: string, content: object): 
   return frame(stamp, { ...fromTwin, operation: operations.insert, resource, content });
 }
 
+/** Counters and state of a DeviceRule. */
+export function encodeRuleStatus(
+  stamp: Stamp,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  content: object,
+): string {
+  const resource = `device/${namespace}/${name}/rule-status`;
+  return frame(stamp, { ...fromTwin, operation: operations.update, resource, content });
+}
+
 /** A message of a device that is passed on as it is. */
 export function encodeUpload(stamp: Stamp, topic: string, { text, bytes }: TextPayload): string {
   return frame(stamp, {

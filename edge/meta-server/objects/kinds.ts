@@ -12,6 +12,7 @@ export interface HeldKind {
 
 const core = { group: "", version: "v1", namespaced: true } as const;
 const devices = { group: "devices.kubeedge.io", version: "v1beta1", namespaced: true } as const;
+const ownRules = { group: "rules.kubeedge.io", version: "v1alpha1", namespaced: true } as const;
 const rules = { group: "rules.kubeedge.io", version: "v1", namespaced: true } as const;
 
 const kind = (
@@ -41,6 +42,7 @@ export const heldKinds: readonly HeldKind[] = [
   modelKind,
   kind(rules, "Rule"),
   kind(rules, "RuleEndpoint"),
+  kind(ownRules, "DeviceRule"),
 ];
 
 export function apiVersionOf({ group, version }: Pick<HeldKind, "group" | "version">): string {

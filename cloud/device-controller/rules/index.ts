@@ -1,0 +1,1 @@
+export { DeviceRules } from "./device-rules.ts";
