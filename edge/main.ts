@@ -1,6 +1,7 @@
 import { adoptCloudOperation } from "#edge/commands/adopt";
 import { checkEdge, edgePrivatePlaces, refuseUnusableFiles, refuseUnusablePorts } from "#edge/commands/check";
 import { logsOperation } from "#edge/commands/logs";
+import { newMapperOperation, runMapperOperation } from "#edge/commands/mapper";
 import { pauseImageOperation } from "#edge/commands/pause-image";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
@@ -32,6 +33,8 @@ Commands:
                                      containerd on a node without a registry
   hash-password                      read a password from standard input and print its hash for
                                      mqtt.broker.users
+  new-mapper NAME                    write a project for a mapper into a new directory
+  run-mapper DIRECTORY               run the mapper of such a project until SIGTERM
   simulate                           play thermostats over MQTT; see edgecore simulate --help
 
 Print and exit:
@@ -52,7 +55,13 @@ SIGHUP reloads log level and the certificate of the MQTT broker.
 const edgecore: Program<EdgeConfig> = {
   program: "edgecore",
   commands: ["check", "hash-password", "simulate"],
-  operations: { adopt: adoptCloudOperation, logs: logsOperation, "pause-image": pauseImageOperation },
+  operations: {
+    adopt: adoptCloudOperation,
+    logs: logsOperation,
+    "new-mapper": newMapperOperation,
+    "pause-image": pauseImageOperation,
+    "run-mapper": runMapperOperation,
+  },
   flags: ["config", "data-dir", "log-level", "token", "token-file", "server"],
   help,
   defaultConfig: edgeDefaults,

@@ -53,6 +53,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/jinja/**"], values: [...basics, "shared/jinja/*"] },
   { folders: ["shared/dmi"], values: [...basics, "shared/grpc"] },
+  { folders: ["shared/mapper"], values: [...basics, "shared/dmi", "shared/grpc", "shared/lifecycle"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   {
     folders: ["shared/kubelet-api"],

@@ -98,6 +98,12 @@ export class Pair implements AsyncDisposable {
     return run([...program(half), ...words, "--config", file]);
   }
 
+  /** Starts a command of edgecore that goes on, in a directory. */
+  startCommand(words: readonly string[], cwd: string): Bun.Subprocess<"ignore", "ignore", "pipe"> {
+    const all = [...program("edge"), ...words, "--config", join(this.#folder, "edge.yaml")];
+    return Bun.spawn(all, { cwd, stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  }
+
   /** The same ports as before, so that edges and kubeconfig find it again. */
   async startCloud(): Promise<void> {
     const { cloudhub = 0, "cloudhub-https": https = 0, embedded = 0 } = this.#ports;
