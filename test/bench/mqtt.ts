@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
-import { connectAsync, type MqttClient } from "mqtt";
 import { freePort, startMosquitto } from "#internal/test/support/machine/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { residentMb, type DeviceFigure } from "./devices.ts";
 import { startPair } from "./pair.ts";
+import { messagesPerSecond, openIdle, type MqttLoad } from "#internal/test/support/edge/mqtt-load.ts";
 
 /** A broker under test. */
 interface Contender {
@@ -32,11 +32,20 @@ const rivalSettings = [
 /** On a busy machine single figures are noise: the brokers take turns, and the median of the rounds counts. */
 const rounds = 3;
 
+/** Each with both versions of MQTT. The CPU time of small messages is that of the broker alone. */
+const loads = [
+  { what: "100 B, QoS 0", qos: 0, payloadBytes: 100, messages: 200_000 },
+  { what: "100 B, QoS 1", qos: 1, payloadBytes: 100, messages: 100_000 },
+  { what: "10 KB, QoS 0", qos: 0, payloadBytes: 10_000, messages: 20_000 },
+] as const;
+const versions = [4, 5] as const;
+const names = { 4: "3.1.1", 5: "5" } as const;
+
 /**
- * The built-in broker beside mosquitto: messages a second from four publishers with 50 messages in flight each to one
- * subscriber, 128 bytes, and memory of a connection.
+ * The built-in broker beside mosquitto: messages a second from four publishers to one subscriber, with 50 messages in
+ * flight each, and memory of an idle connection.
  */
-export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
+export async function benchBroker(): Promise<DeviceFigure[]> {
   using dir = tempDir("bench");
   await using pair = await startPair(dir.path, 0);
   const port = await freePort();
@@ -46,17 +55,11 @@ export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
     { name: "mosquitto", port, pid: mosquitto.pid },
   ];
   const figures: DeviceFigure[] = [];
-  for (const qos of [0, 1] as const) {
-    const measured = new Map(contenders.map(({ name }) => [name, [] as Throughput[]]));
-    for (let round = 0; round < rounds; round += 1)
-      for (const contender of contenders)
-        measured.get(contender.name)?.push(await measure(contender, qos, messages));
-    for (const [name, values] of measured)
-      figures.push(
-        { name: `${name} QoS ${qos}`, value: median(values.map(({ perSecond }) => perSecond)), unit: "/s" },
-        { name: `${name} QoS ${qos} CPU a message`, value: median(values.map(({ us }) => us)), unit: "µs" },
-      );
-  }
+  for (const protocolVersion of versions)
+    for (const { what, ...load } of loads) {
+      const title = `MQTT ${names[protocolVersion]}, ${what}`;
+      figures.push(...(await compare(contenders, title, { ...load, protocolVersion })));
+    }
   for (const contender of contenders)
     figures.push({
       name: `${contender.name} memory a connection`,
@@ -66,16 +69,28 @@ export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
   return figures;
 }
 
+type Load = Pick<MqttLoad, "qos" | "payloadBytes" | "messages" | "protocolVersion">;
+
+async function compare(contenders: readonly Contender[], title: string, load: Load): Promise<DeviceFigure[]> {
+  const measured = new Map(contenders.map(({ name }) => [name, [] as Throughput[]]));
+  for (let round = 0; round < rounds; round += 1)
+    for (const contender of contenders) measured.get(contender.name)?.push(await measure(contender, load));
+  return [...measured].flatMap(([name, values]) => [
+    { name: `${name} ${title}`, value: median(values.map(({ perSecond }) => perSecond)), unit: "/s" },
+    { name: `${name} ${title}, CPU a message`, value: median(values.map(({ us }) => us)), unit: "µs" },
+  ]);
+}
+
 interface Throughput {
   readonly perSecond: number;
   /** CPU time of the broker for a message, which depends less on what else the machine does */
   readonly us: number;
 }
 
-async function measure({ port, pid }: Contender, qos: 0 | 1, messages: number): Promise<Throughput> {
+async function measure({ port, pid }: Contender, load: Load): Promise<Throughput> {
   const beforeMs = cpuMs(pid);
-  const perSecond = await throughput(port, qos, messages);
-  return { perSecond, us: Math.round(((cpuMs(pid) - beforeMs) * 10_000) / messages) / 10 };
+  const perSecond = await messagesPerSecond({ ...load, port, publishers: 4, window: 50 });
+  return { perSecond, us: Math.round(((cpuMs(pid) - beforeMs) * 10_000) / load.messages) / 10 };
 }
 
 /** User and system time of a process and its threads (fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms). */
@@ -88,48 +103,11 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
-async function throughput(port: number, qos: 0 | 1, total: number): Promise<number> {
-  const url = `mqtt://127.0.0.1:${port}`;
-  const subscriber = await connectAsync(url, { protocolVersion: 4 });
-  const publishers = await Promise.all([1, 2, 3, 4].map(() => connectAsync(url, { protocolVersion: 4 })));
-  await subscriber.subscribeAsync("bench/#", { qos });
-  const done = Promise.withResolvers<void>();
-  let got = 0;
-  subscriber.on("message", () => {
-    got += 1;
-    if (got === total) done.resolve();
-  });
-  const payload = Buffer.alloc(128, 65);
-  const start = performance.now();
-  await Promise.all(
-    publishers.map((publisher, n) =>
-      write(publisher, { topic: `bench/${n}`, payload, qos, count: total / 4 }),
-    ),
-  );
-  await done.promise;
-  const perSecond = Math.round(total / ((performance.now() - start) / 1000));
-  for (const client of [subscriber, ...publishers]) await client.endAsync(true);
-  return perSecond;
-}
-
-async function write(
-  client: MqttClient,
-  work: { readonly topic: string; readonly payload: Buffer; readonly qos: 0 | 1; readonly count: number },
-): Promise<void> {
-  const { topic, payload, qos, count } = work;
-  for (let n = 0; n < count; n += 50)
-    await Promise.all(
-      Array.from({ length: Math.min(50, count - n) }, () => client.publishAsync(topic, payload, { qos })),
-    );
-}
-
-/** Kilobytes of resident memory that each of 500 connections adds. */
+/** Kilobytes of resident memory that each of 5000 idle connections adds. */
 async function perConnection({ port, pid }: Contender): Promise<number> {
   const before = residentMb(pid);
-  const clients = await Promise.all(
-    Array.from({ length: 500 }, () => connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: 4 })),
-  );
-  const kb = ((residentMb(pid) - before) * 1024) / clients.length;
-  await Promise.all(clients.map((client) => client.endAsync(true)));
+  const sockets = await openIdle(port, 5, 5000);
+  const kb = ((residentMb(pid) - before) * 1024) / sockets.length;
+  for (const socket of sockets) socket.close();
   return Math.round(kb * 10) / 10;
 }

@@ -39,6 +39,8 @@ export const budget = {
   "channels of processes": 1,
   "MQTT packets": 7,
   "MQTT packets in pieces": 5,
+  "MQTT 5 packets": 7,
+  "bytes of MQTT 5 in pieces": 3,
   "volumes of files": 4,
   "pods of any shape": 5,
   "sub-paths of volumes": 4,

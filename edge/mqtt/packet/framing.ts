@@ -5,6 +5,8 @@ import { PacketError, reasons } from "./reasons.ts";
 
 const mostLengthBytes = 4;
 const connect = 0x10;
+/** Pieces of a packet that are kept apart: a client may send one byte at a time, and each piece takes memory of its own. */
+const mostPieces = 256;
 
 /** Splits what a client sends into packets. It keeps bytes only while a packet is not complete. */
 export class PacketStream {
@@ -26,29 +28,45 @@ export class PacketStream {
    * @throws PacketError for a packet that violates MQTT, as soon as it is known
    */
   push(chunk: Buffer, take: (packet: Inbound) => boolean): void {
-    const bytes = this.#join(chunk);
-    if (!bytes) return;
+    const [bytes, next] = this.#join(chunk);
+    if (!bytes || !this.#split(bytes, take) || !next) return;
+    this.#split(next, take);
+  }
+
+  /** @returns whether `take` wants more */
+  #split(bytes: Buffer, take: (packet: Inbound) => boolean): boolean {
     let start = 0;
     while (start < bytes.length) {
       const head = this.#readHead(bytes, start);
       this.#wanted = head ? head.end - start : 0;
-      if (!head || head.end > bytes.length) return this.#keep(bytes.subarray(start));
+      if (!head || head.end > bytes.length) {
+        this.#keep(bytes.subarray(start));
+        return true;
+      }
       const packet = decode(bytes[start] ?? 0, new FieldReader(bytes, head.start, head.end), this.version);
       if (packet.cmd === "connect") this.version ??= packet.version;
       start = head.end;
-      if (!take(packet)) return;
+      if (!take(packet)) return false;
     }
+    return true;
   }
 
-  #join(chunk: Buffer): Buffer | undefined {
-    if (!this.#pieces) return chunk;
-    this.#pieces.push(chunk);
-    this.#length += chunk.length;
-    if (this.#length < this.#wanted) return undefined;
-    const joined = Buffer.concat(this.#pieces, this.#length);
+  /** @returns the packet that was arriving, if it is complete now, and what comes behind it: only one packet is copied */
+  #join(chunk: Buffer): readonly [Buffer | undefined, Buffer?] {
+    const pieces = this.#pieces;
+    if (!pieces) return [chunk];
+    const missing = this.#wanted === 0 ? chunk.length : this.#wanted - this.#length;
+    if (chunk.length < missing) {
+      pieces.push(chunk);
+      this.#length += chunk.length;
+      if (pieces.length > mostPieces) this.#pieces = [Buffer.concat(pieces)];
+      return [undefined];
+    }
+    pieces.push(chunk.subarray(0, missing));
+    const joined = Buffer.concat(pieces);
     this.#pieces = undefined;
     this.#length = 0;
-    return joined;
+    return missing < chunk.length ? [joined, chunk.subarray(missing)] : [joined];
   }
 
   #keep(rest: Buffer): void {

@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import * as fc from "fast-check";
 import { generate, parser, type Packet } from "mqtt-packet";
+import { PacketError, PacketStream } from "#edge/mqtt/packet";
 import { startMeasured, type MeasuredBroker } from "#internal/test/security/mqtt/measured-broker.ts";
 import { connectPacket, openRaw, type RawClient } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { fuzz } from "#internal/test/fuzz/fuzzing.ts";
-import { textOf } from "#internal/test/fuzz/json-values.ts";
+import { connecting, connecting5, messageId, packet, packet5 } from "./mqtt-arbitraries.ts";
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
@@ -72,78 +73,10 @@ async function expectHealthy(rig: Rig): Promise<void> {
   if (bad) throw new Error(JSON.stringify(bad));
 }
 
-const topic = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom("a", "a/b", "$hw/events/device/d/twin/update", "é/x") },
-  { weight: 1, arbitrary: textOf("a", "/", "+", "#", "$", "é") },
-);
-const filter = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom("a", "a/+", "+/b", "a/#", "$SYS/#", "#") },
-  { weight: 1, arbitrary: textOf("a", "/", "+", "#") },
-);
-const qos = fc.constantFrom(0, 1, 2);
-const messageId = fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 65_535 }));
-const payload = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom("", "x", "{}") },
-  { weight: 1, arbitrary: fc.nat(70_000).map((length) => "y".repeat(length)) },
-);
-
-const connecting = fc.record(
-  {
-    cmd: fc.constant("connect"),
-    clientId: fc.oneof(
-      { weight: 6, arbitrary: fc.constantFrom("a", "b", "c/d") },
-      { weight: 1, arbitrary: fc.string({ maxLength: 300 }) },
-    ),
-    protocolId: fc.constant("MQTT"),
-    protocolVersion: fc.constant(4),
-    clean: fc.boolean(),
-    keepalive: fc.constantFrom(0, 1, 60),
-    username: fc.constantFrom("u", ""),
-    will: fc.record({
-      topic: fc.constantFrom("w", "a"),
-      payload: fc.constant("gone"),
-      qos,
-      retain: fc.boolean(),
-    }),
-  },
-  { requiredKeys: ["cmd", "clientId", "protocolId", "protocolVersion", "clean", "keepalive"] },
-);
-const packet: fc.Arbitrary<object> = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc
-      .record({ topic, payload, qos, messageId, retain: fc.boolean(), dup: fc.boolean() })
-      // Of QoS 0 nothing is repeated.
-      .map((fields) => ({ cmd: "publish", ...fields, dup: fields.dup && fields.qos > 0 })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      cmd: fc.constant("subscribe"),
-      messageId,
-      subscriptions: fc.array(fc.record({ topic: filter, qos }), { minLength: 1, maxLength: 3 }),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      cmd: fc.constant("unsubscribe"),
-      messageId,
-      unsubscriptions: fc.array(filter, { minLength: 1, maxLength: 3 }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({ cmd: fc.constantFrom("puback", "pubrec", "pubrel", "pubcomp"), messageId }),
-  },
-  { weight: 1, arbitrary: fc.record({ cmd: fc.constantFrom("pingreq", "disconnect") }) },
-  { weight: 1, arbitrary: connecting },
-);
-
 /** Empty for what the library itself does not write, such as an empty topic. */
-function bytesOf(packet: object): Buffer {
+function bytesOf(packet: object, protocolVersion: 4 | 5 = 4): Buffer {
   try {
-    return generate(packet as Packet);
+    return generate(packet as Packet, { protocolVersion });
   } catch {
     return Buffer.alloc(0);
   }
@@ -198,13 +131,13 @@ interface Reply {
   readonly done: Promise<void>;
 }
 
-function listen(socket: Socket): Reply {
+function listen(socket: Socket, protocolVersion: 4 | 5): Reply {
   const done = Promise.withResolvers<void>();
   const reply: Reply = { problem: undefined, isIn: false, done: done.promise };
-  const answers = parser({ protocolVersion: 4 });
+  const answers = parser({ protocolVersion });
   answers.on("error", (error: Error) => (reply.problem ??= error));
   answers.on("packet", (answer) => {
-    if (answer.cmd === "connack" && answer.returnCode === 0) reply.isIn = true;
+    if (answer.cmd === "connack" && (answer.returnCode ?? answer.reasonCode) === 0) reply.isIn = true;
     if (answer.cmd === "pingresp") done.resolve();
   });
   socket.on("data", (bytes) => void answers.parse(bytes));
@@ -213,11 +146,11 @@ function listen(socket: Socket): Reply {
 }
 
 /** Sends them and a PINGREQ, and waits a moment for what comes of it. */
-async function sendAll(rig: Rig, pieces: readonly Uint8Array[]): Promise<Reply> {
+async function sendAll(rig: Rig, pieces: readonly Uint8Array[], protocolVersion: 4 | 5 = 4): Promise<Reply> {
   rig.recent.push(Buffer.concat(pieces).toString("hex").slice(0, 2000));
   rig.recent.splice(0, rig.recent.length - 3);
   const socket = await openSocket(rig.broker);
-  const reply = listen(socket);
+  const reply = listen(socket, protocolVersion);
   for (const piece of pieces) socket.write(piece);
   socket.write(generate({ cmd: "pingreq" }));
   // What was damaged may have swallowed it.
@@ -230,11 +163,14 @@ async function sendAll(rig: Rig, pieces: readonly Uint8Array[]): Promise<Reply> 
 
 const garbage = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes));
 const opening = fc.oneof(
-  { weight: 9, arbitrary: connecting.map(bytesOf) },
+  { weight: 9, arbitrary: connecting.map((fields) => bytesOf(fields)) },
   { weight: 1, arbitrary: garbage },
 );
 const following = fc.tuple(
-  fc.oneof({ weight: 15, arbitrary: packet.map(bytesOf) }, { weight: 1, arbitrary: garbage }),
+  fc.oneof(
+    { weight: 15, arbitrary: packet.map((fields) => bytesOf(fields)) },
+    { weight: 1, arbitrary: garbage },
+  ),
   maybeChange,
 );
 
@@ -250,6 +186,59 @@ fuzz("MQTT packets", async () => {
     }),
   );
 });
+
+const following5 = fc.tuple(
+  packet5.map((fields) => bytesOf(fields, 5)),
+  maybeChange,
+);
+
+fuzz("MQTT 5 packets", async () => {
+  const withRig = await withRigs();
+  let letIn = 0;
+  return fc.asyncProperty(connecting5, fc.array(following5, { maxLength: 8 }), (first, others) =>
+    withRig(async (rig) => {
+      const rest = others.map(([bytes, how]) => (how ? changed(bytes, how) : bytes));
+      const { isIn } = await sendAll(rig, [bytesOf(first, 5), ...rest], 5);
+      letIn += Number(isIn);
+      if (rig.runs === 200 && letIn === 0) throw new Error("nobody was let in: this fuzzes nothing");
+    }),
+  );
+});
+
+/** What a stream makes of bytes that arrive in pieces of these lengths: packets, and the problem that ended it. */
+function decodeInPieces(bytes: Buffer, lengths: readonly number[]): string[] {
+  const stream = new PacketStream(64 * 1024);
+  const seen: string[] = [];
+  try {
+    for (let [at, piece] = [0, 0]; at < bytes.length; piece += 1) {
+      const length = lengths[piece % lengths.length] ?? bytes.length;
+      stream.push(bytes.subarray(at, at + length), (each) => {
+        seen.push(JSON.stringify(each));
+        return true;
+      });
+      at += length;
+    }
+  } catch (error) {
+    if (!(error instanceof PacketError)) throw error;
+    seen.push(error.message);
+  }
+  return seen;
+}
+
+fuzz("bytes of MQTT 5 in pieces", () =>
+  fc.property(
+    connecting5,
+    fc.array(fc.oneof(following5, fc.tuple(garbage, maybeChange)), { maxLength: 8 }),
+    fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 5 }),
+    (first, others, lengths) => {
+      const rest = others.map(([bytes, how]) => (how ? changed(bytes, how) : bytes));
+      const bytes = Buffer.concat([bytesOf(first, 5), ...rest]);
+      const [whole, pieces] = [decodeInPieces(bytes, [bytes.length || 1]), decodeInPieces(bytes, lengths)];
+      if (JSON.stringify(whole) !== JSON.stringify(pieces))
+        throw new Error(`${JSON.stringify(pieces)} instead of ${JSON.stringify(whole)}`);
+    },
+  ),
+);
 
 /** Packets that a client may send, of which all answers come in the order of the questions. */
 const plain: fc.Arbitrary<Packet> = fc.oneof(
