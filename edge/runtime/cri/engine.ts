@@ -24,13 +24,16 @@ export interface SandboxImage {
 /** The engine itself: which it is, whether it can run pods, and how it is configured. */
 export class CriEngine {
   readonly #calls: CriCalls;
+  readonly #address: string;
   #settings: Promise<EngineSettings> | undefined;
   #name: string | undefined;
   #version = "";
   #sandboxImage: Promise<SandboxImage> | undefined;
 
-  constructor(calls: CriCalls) {
+  /** @param address "unix:///var/run/crio/crio.sock" */
+  constructor(calls: CriCalls, address: string) {
     this.#calls = calls;
+    this.#address = address;
   }
 
   async info(options: EngineCallOptions = {}): Promise<EngineInfo> {
@@ -108,13 +111,27 @@ export class CriEngine {
   async #readSettings(): Promise<EngineSettings> {
     const { info } = await this.#calls.call("ask the engine", "Status", { verbose: true });
     const config = recordOf(tryJson(info["config"] ?? ""));
+    const toml = await this.#crioConfig();
     const isSystemd =
-      (await this.#usesSystemd()) ?? configuredSystemd(config) ?? (await this.name()) === "cri-o";
+      (await this.#usesSystemd()) ?? configuredSystemd(config) ?? isSystemdCrio(await this.name(), toml);
     return {
-      sandboxImage: sandboxImageOf(config),
+      sandboxImage: sandboxImageOf(config) ?? tomlText(toml, "pause_image"),
       cgroupParent: isSystemd ? "kubeedge.slice" : "/kubeedge",
       snapshotter: snapshotterOf(config),
     };
+  }
+
+  /** CRI-O tells its configuration (TOML) over HTTP on the same socket, and nothing of it by the CRI; empty where it does not. */
+  async #crioConfig(): Promise<string> {
+    if ((await this.name()) !== "cri-o") return "";
+    try {
+      const unix = this.#address.replace(/^unix:\/\//, "");
+      const signal = AbortSignal.timeout(this.#calls.timeoutMs);
+      return await (await fetch("http://localhost/config", { unix, signal })).text();
+    } catch {
+      // This version serves nothing else on its socket.
+      return "";
+    }
   }
 
   /** Undefined for engines before Kubernetes 1.28. */
@@ -144,6 +161,16 @@ function configuredSystemd(config: Readonly<Record<string, unknown>>): boolean |
   const options = recordOf(recordOf(recordOf(runtimes)[asText(defaultRuntimeName)])["options"]);
   const { SystemdCgroup } = options;
   return typeof SystemdCgroup === "boolean" ? SystemdCgroup : undefined;
+}
+
+/** It uses systemd where it does not say. */
+function isSystemdCrio(name: string, toml: string): boolean {
+  return name === "cri-o" && tomlText(toml, "cgroup_manager") !== "cgroupfs";
+}
+
+/** A field whose name is in one table only. */
+function tomlText(toml: string, field: string): string | undefined {
+  return new RegExp(String.raw`^\s*${field}\s*=\s*"([^"]+)"`, "m").exec(toml)?.[1];
 }
 
 /** containerd 1 has it with its containers, containerd 2 with its images. */

@@ -16,6 +16,6 @@ export async function examineCri(
   options: { readonly clock: Clock; readonly timeoutMs: number },
 ): Promise<CriExamination> {
   using calls = new CriCalls(address, options);
-  const engine = new CriEngine(calls);
+  const engine = new CriEngine(calls, address);
   return { info: await engine.info(), sandboxImage: await engine.sandboxImage() };
 }

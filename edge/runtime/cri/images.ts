@@ -78,6 +78,9 @@ export class CriImages implements ImageService {
   async removeImage(id: string): Promise<void> {
     if ((await this.usedImages()).has(id))
       throw new AppError("image-in-use" satisfies RuntimeCode, `Cannot remove image "${id}": it is in use`);
+    // CRI-O takes an id that it does not have for a name, and refuses that.
+    const { images } = await this.#calls.call("list images", "ListImages", {});
+    if (!images.some((one) => isNamed(one, id))) return;
     await this.#calls.find(
       `remove image "${id}"`,
       "RemoveImage",

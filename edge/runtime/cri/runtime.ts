@@ -107,7 +107,7 @@ class CriRuntime implements ContainerRuntime {
     const { signal } = this.#closed;
     this.#calls = calls;
     this.#options = options;
-    this.#engine = new CriEngine(calls);
+    this.#engine = new CriEngine(calls, options.address);
     this.#images = new CriImages(calls, { engine: this.#engine, signal });
     this.#streams = new CriStreams(calls, { clock: options.clock, signal });
     this.#ctr = CtrImages.open({ ...options, calls, engine: this.#engine, signal });

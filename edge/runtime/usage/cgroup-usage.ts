@@ -65,6 +65,8 @@ function readPlace(place: Place): ContainerUsage | undefined {
   const usage = place.version === 1 ? readFirst(place.cpu, place.memory) : readSecond(place.unified);
   const pids = place.version === 1 ? place.pids : place.unified;
   const processes = pids === undefined ? undefined : readNumber(join(pids, "pids.current"));
+  // CRI-O keeps the control group of a container that has ended until that is removed.
+  if (processes === 0) return undefined;
   return usage && processes !== undefined ? { ...usage, processes } : usage;
 }
 

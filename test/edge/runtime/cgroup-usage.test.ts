@@ -70,6 +70,11 @@ test("a container has no usage when it has ended", () => {
   expect(at.usage.read(id)).toBeUndefined();
 });
 
+test("a container without processes has ended, although its control group is there", () => {
+  using at = machine({ ...second, [`${unified}/pids.current`]: "0" });
+  expect([at.usage.find(id, 7), at.usage.read(id)]).toEqual([false, undefined]);
+});
+
 test("a container is not found when its files are in another mount", () => {
   using at = machine({ "proc/7/cgroup": `0::/../docker-${id}.scope` });
   expect(at.usage.find(id, 7)).toBe(false);

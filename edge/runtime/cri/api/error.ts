@@ -28,6 +28,8 @@ export function readReason(thrown: unknown): string {
 function codeOf(code: number | undefined, reason: string): RuntimeCode {
   if (code === grpcCodes.alreadyExists || /is reserved for|name is reserved|already in use/.test(reason))
     return "container-conflict";
+  // CRI-O has no code for an image that it does not have.
+  if (/\bimage not known$/.test(reason)) return "image-not-found";
   if (code !== grpcCodes.notFound) return "engine-refused";
   return /image|manifest/i.test(reason) ? "image-not-found" : "container-not-found";
 }

@@ -8,6 +8,8 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { labelNames } from "#edge/runtime";
 import { openCriRuntime, type CriRuntimeOptions } from "#edge/runtime/cri";
+import type { CriCalls } from "#edge/runtime/cri/api";
+import { CriEngine } from "#internal/edge/runtime/cri/engine.ts";
 import { systemClock } from "#shared/clock";
 
 setDefaultTimeout(30_000);
@@ -181,4 +183,30 @@ test("what happened is seen within a minute, also when another follower of the e
     await clock.advance(60_000);
     expect(seen).toEqual(["die"]);
   });
+});
+
+test.each([
+  ["systemd", "kubeedge.slice"],
+  ["cgroupfs", "/kubeedge"],
+])("CRI-O with %s puts pods below %p", async (manager, parent) => {
+  using dir = tempDir("crio");
+  const socket = join(dir.path, "crio.sock");
+  const config = `[crio.runtime]\n    cgroup_manager = "${manager}"\n[crio.image]\n    pause_image = "site.example/pause:1"\n`;
+  // CRI-O answers HTTP and gRPC on one socket; here the first request is the one over HTTP.
+  using http = Bun.serve({ unix: socket, fetch: () => new Response(config) });
+  const calls = {
+    timeoutMs: 5000,
+    call: async (_what: string, method: string) =>
+      method === "RuntimeConfig"
+        ? { linux: null }
+        : { runtimeName: "cri-o", runtimeVersion: "1.24.6", info: {} },
+  };
+  // The engine asks these three methods only, with the fields above.
+  const engine = new CriEngine(calls as unknown as CriCalls, `unix://${socket}`);
+  expect(await engine.settings()).toEqual({
+    cgroupParent: parent,
+    sandboxImage: "site.example/pause:1",
+    snapshotter: undefined,
+  });
+  expect(http.pendingRequests).toBe(0);
 });
