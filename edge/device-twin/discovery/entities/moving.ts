@@ -48,7 +48,22 @@ function between(...ends: readonly [number, number]): { readonly minimum: string
   return { minimum: String(Math.min(...ends)), maximum: String(Math.max(...ends)) };
 }
 
+/** A template of a command, with the names that Home Assistant gives it besides `value`. */
+function withNames(
+  body: JsonBody,
+  field: string,
+  names: Readonly<Record<string, string | number>>,
+): Pick<PartFields, "setTemplate" | "setTemplateField"> {
+  const template = textIn(body, field);
+  if (template === undefined) return {};
+  const sets = Object.entries(names).map(([name, value]) => `{% set ${name} = ${value} %}`);
+  return { setTemplateField: field, setTemplate: sets.join("") + template };
+}
+
 function coverParts(body: JsonBody): PartFields[] {
+  const [closed, open] = [numberIn(body, "position_closed") ?? 0, numberIn(body, "position_open") ?? 100];
+  const [least, most] = [numberIn(body, "tilt_min") ?? 0, numberIn(body, "tilt_max") ?? 100];
+  const ends = { position_closed: closed, position_open: open, tilt_min: least, tilt_max: most };
   return [
     {
       type: "STRING",
@@ -61,20 +76,20 @@ function coverParts(body: JsonBody): PartFields[] {
     {
       suffix: "position",
       type: "FLOAT",
-      limits: between(numberIn(body, "position_closed") ?? 0, numberIn(body, "position_open") ?? 100),
+      limits: between(closed, open),
       topic: "position_topic",
       templates: ["position_template"],
       setTopic: "set_position_topic",
-      setTemplateField: "set_position_template",
+      ...withNames(body, "set_position_template", { position: "value", ...ends }),
     },
     {
       suffix: "tilt",
       type: "FLOAT",
-      limits: between(numberIn(body, "tilt_min") ?? 0, numberIn(body, "tilt_max") ?? 100),
+      limits: between(least, most),
       topic: "tilt_status_topic",
       templates: ["tilt_status_template"],
       setTopic: "tilt_command_topic",
-      setTemplateField: "tilt_command_template",
+      ...withNames(body, "tilt_command_template", { tilt_position: "value", position: "value", ...ends }),
     },
   ];
 }
