@@ -2,6 +2,7 @@ import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startDeviceRules, type DeviceRules, type DeviceRulesParts } from "#edge/device-twin/values/rules";
 import { startDmi, type DmiParts } from "#edge/device-twin/dmi";
+import { startOwnMappers } from "#edge/device-twin/dmi/own-mappers";
 import { startEdged, type Edged, type EdgedSettings } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { EdgeFigures } from "#edge/figures";
@@ -119,11 +120,20 @@ function openRuntime(
 
 /** The socket for mappers, where it is enabled. */
 async function startMappers(
-  { nodeName: node, deviceTwin: { dmiSocket: socket } }: EdgeConfig,
+  { nodeName: node, deviceTwin: { dmiSocket: socket, mappers } }: EdgeConfig,
   { bus, ...parts }: Omit<DmiParts, "port"> & { readonly bus: Bus<EdgeCatalog> },
 ): Promise<AsyncDisposable> {
   if (socket === undefined) return new AsyncDisposableStack();
-  return startDmi({ node, socket }, { port: bus.port("dmi"), ...parts });
+  await using stack = new AsyncDisposableStack();
+  stack.use(await startDmi({ node, socket }, { port: bus.port("dmi"), ...parts }));
+  const { clock, log } = parts;
+  stack.use(startOwnMappers(mappers, { command: [...ownCommand(), "run-mapper"], socket, clock, log }));
+  return stack.move();
+}
+
+/** The executable, or Bun with `main.ts`. */
+function ownCommand(): string[] {
+  return Bun.main.startsWith("/$bunfs") ? [process.execPath] : [process.execPath, Bun.main];
 }
 
 function startRules(

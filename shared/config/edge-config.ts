@@ -101,6 +101,8 @@ export interface TwinConfig {
   readonly discoveryPrefix: string | undefined;
   /** Where mappers register; undefined: disabled. */
   readonly dmiSocket: string | undefined;
+  /** Directories of mappers that edgecore runs. */
+  readonly mappers: readonly string[];
   /** What a loss of power may take of values of QoS 0; 0: nothing. */
   readonly flushMs: number;
 }
@@ -364,5 +366,6 @@ function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): Omit<TwinConfi
           },
     discoveryPrefix: orNothing(twin["discovery-prefix"]),
     dmiSocket: orNothing(twin["dmi-socket"]),
+    mappers: twin.mappers,
   };
 }

@@ -214,6 +214,10 @@ export const edgeFields = {
       "the path of a socket of at most 80 bytes, such as /etc/kubeedge/dmi.sock",
       /^(\/(?!.*\/$)[^\0]{1,79})?$/,
     ),
+    mappers: texts(
+      "Directories with mappers made by `edgecore new-mapper`, which edgecore runs as processes beside it.",
+      [],
+    ),
     "discovery-prefix": textLike(
       "Topic prefix of Home Assistant discovery, e.g. homeassistant. Discovered devices are offered to the cloud. Empty: disabled.",
       "",

@@ -30,10 +30,12 @@ export const newMapperOperation: Operation<EdgeConfig> = {
 
 /** `edgecore run-mapper DIRECTORY`: runs the driver of such a project until SIGTERM. */
 export const runMapperOperation: Operation<EdgeConfig> = {
-  flags: [],
-  run: async ({ operands: [given = "", more] }, { deviceTwin }, host) => {
+  flags: ["socket"],
+  switches: ["with-input"],
+  run: async ({ operands: [given = "", more], flags }, { deviceTwin }, host) => {
+    const edgeSocket = flags.get("socket") ?? deviceTwin.dmiSocket;
     if (given === "" || more !== undefined) throw usage("run-mapper", "expected the directory of a mapper");
-    if (deviceTwin.dmiSocket === undefined)
+    if (edgeSocket === undefined)
       throw usage("run-mapper", "devicetwin.dmi-socket is empty: there is no edgecore for mappers");
     const folder = resolve(host.workingDir, given);
     const { protocol, driver } = await loadDriver(join(folder, "driver.ts"));
@@ -43,10 +45,10 @@ export const runMapperOperation: Operation<EdgeConfig> = {
       name,
       protocol,
       driver,
-      edgeSocket: deviceTwin.dmiSocket,
+      edgeSocket,
       onLog,
     });
-    await ended(host);
+    await ended(host, flags.has("with-input"));
     return 0;
   },
 };
@@ -72,9 +74,11 @@ function isFactory(value: unknown): value is DriverFactory {
   return typeof value === "function";
 }
 
-function ended(host: Pick<Host, "onSignal">): Promise<void> {
+/** @param withInput whether it ends with its standard input, too: that of a parent that is gone */
+function ended(host: Pick<Host, "onSignal">, withInput: boolean): Promise<void> {
   return new Promise((resolveEnd) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) host.onSignal(name, () => resolveEnd());
+    if (withInput) process.stdin.once("end", () => resolveEnd()).resume();
   });
 }
 

@@ -1,0 +1,1 @@
+export { startOwnMappers, type OwnMapperParts } from "./own-mappers.ts";
