@@ -78,7 +78,9 @@ async function findStart(source: LogSource, { tailLines, sinceMs = 0, follow }: 
 async function firstFile({ path, clock, signal, isOver }: LogSource): Promise<LogFile | undefined> {
   for (;;) {
     const [file] = logFiles(path);
-    if (file || (await isOver())) return file;
+    if (file) return file;
+    // It may have been made just before the end.
+    if (await isOver()) return logFiles(path)[0];
     await clock.sleep(lookMs, { signal });
   }
 }
