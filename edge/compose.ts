@@ -114,8 +114,15 @@ function openRuntime(
   { edged, nodeName: node, dataDir }: EdgeConfig,
   deps: Pick<ProcessDeps, "clock" | "log">,
 ): Promise<ContainerRuntime> {
-  const { runtimeEndpoint, logs } = edged;
-  return openEngine(runtimeEndpoint, { owner: ownerOf(node, dataDir), node, dataDir, logs, ...deps });
+  const { runtimeEndpoint, logs, processes } = edged;
+  return openEngine(runtimeEndpoint, {
+    owner: ownerOf(node, dataDir),
+    node,
+    dataDir,
+    logs,
+    processes,
+    ...deps,
+  });
 }
 
 /** The socket for mappers, where it is enabled. */

@@ -4,11 +4,12 @@ export type {
   ContainerRuntime,
   ContainerSummary,
   EngineInfo,
+  PodProcesses,
   RuntimeCode,
   RuntimeHint,
   StrayContainer,
 } from "./container-runtime.ts";
-export { withTag } from "./image-service.ts";
+export { withTag } from "./container-runtime.ts";
 export type {
   FileSystemUsage,
   Image,
@@ -17,7 +18,7 @@ export type {
   PullOptions,
   PullProgress,
   RegistryAuth,
-} from "./image-service.ts";
+} from "./container-runtime.ts";
 export {
   containerName,
   fromLabels,

@@ -54,6 +54,8 @@ export interface Mount {
   readonly target: string;
   readonly readOnly: boolean;
   readonly propagation?: "rprivate" | "rslave" | "rshared";
+  /** Where the source is one of the host that the pod names, that path: processes have to be able to reach it themselves. */
+  readonly hostPath?: string;
 }
 
 /** A device of the host in a container; `permissions` of the letters r, w and m (mknod). */

@@ -2,6 +2,7 @@ import { quote } from "#shared/errors";
 import { findOpenServer, isLoopback } from "./cloud-config.ts";
 import { findEvictionProblems } from "./edged.ts";
 import type { EdgeValues } from "./edge-fields.ts";
+import { findProcessesProblems } from "./processes.ts";
 
 type Mqtt = EdgeValues["mqtt"];
 type FilePair = { readonly certfile: string; readonly keyfile: string };
@@ -35,6 +36,7 @@ export function findContradictions({
     }),
     ...findOpenHttp(metaServer),
     ...findEvictionProblems(edged),
+    ...findProcessesProblems(edged.processes),
   ];
 }
 

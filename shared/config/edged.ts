@@ -15,6 +15,7 @@ import {
   whole,
   type Values,
 } from "./field.ts";
+import { processesSection, toProcesses, type ProcessesConfig } from "./processes.ts";
 
 const seconds = (doc: string, fallback: number) => whole(doc, fallback, [1, 3600]);
 
@@ -91,6 +92,7 @@ export const edgedSection = section("Pods on this node.", {
     "unix:///path or tcp://host:port",
     engineAddress,
   ),
+  processes: processesSection,
   "max-pods": whole("Maximum number of pods on this node.", 110, [1, 10_000]),
   "read-only-port": port(
     "Port in the Node's status (daemonEndpoints.kubeletEndpoint). edgecore does not listen on it.",
@@ -240,6 +242,8 @@ export interface EdgedConfig {
   readonly statusIntervalMs: number;
   /** undefined: one that is found */
   readonly runtimeEndpoint: RuntimeEndpoint | undefined;
+  /** undefined: pods run no programs of this machine */
+  readonly processes: ProcessesConfig | undefined;
   readonly maxPods: number;
   readonly readOnlyPort: number;
   /** The first two of one run of a container; the total of all, undefined: no limit. */
@@ -314,6 +318,7 @@ export function toEdged(edged: EdgedValues): EdgedConfig {
     taints: edged.taints,
     statusIntervalMs: edged["node-status-update-frequency"] * 1000,
     runtimeEndpoint: toEndpoint(edged),
+    processes: toProcesses(edged.processes),
     maxPods: edged["max-pods"],
     readOnlyPort: edged["read-only-port"],
     logs: toLogs(edged),

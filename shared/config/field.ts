@@ -150,6 +150,14 @@ export function ports(doc: string, fallback: readonly number[]): Field<readonly 
   return field<readonly number[]>(doc, fallback, { expected: "a list of ports", schema }, { entry });
 }
 
+/** A list of whole numbers within bounds. */
+export function wholes(doc: string, bounds: readonly [number, number]): Field<readonly number[]> {
+  const [least, most] = bounds;
+  const schema = z.array(z.int().check(z.minimum(least), z.maximum(most)));
+  const entry = { expected: `a whole number from ${least} to ${most}`, parts: {} };
+  return field<readonly number[]>(doc, [], { expected: "a list of whole numbers", schema }, { entry });
+}
+
 export function oneOf<const T extends string | number>(
   doc: string,
   fallback: T,

@@ -1,10 +1,9 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError, describeError, errorCodeOf, quote } from "#shared/errors";
-import { checkValues, isPlain } from "./check.ts";
+import { checkValues, findDuplicates, isPlain } from "./check.ts";
 import { toCloudConfig, type CloudConfig, type Overrides } from "./cloud-config.ts";
 import { cloudFields, retiredCloudKeys } from "./cloud-fields.ts";
-import { findDuplicates } from "./duplicates.ts";
 import { toEdgeConfig, type EdgeConfig, type EdgeOverrides, type TokenSource } from "./edge-config.ts";
 import { edgeFields, retiredEdgeKeys } from "./edge-fields.ts";
 import type { Tree, Values } from "./field.ts";

@@ -11,6 +11,7 @@ import {
   removeContainers,
 } from "#internal/test/support/machine/container-engine.ts";
 import { startCutProxy, type CutProxy } from "#internal/test/support/machine/cut-proxy.ts";
+import { processRuntime, removeCgroups } from "#internal/test/support/machine/processes.ts";
 import { needsCommands } from "./needs.ts";
 import { tempDir } from "./temp-dir.ts";
 
@@ -34,9 +35,12 @@ interface PairParts {
   readonly ports: Readonly<Record<string, number>>;
   readonly cloud: ServiceProcess;
   readonly endpoint: string | undefined;
+  readonly programs: readonly string[] | undefined;
 }
 
 export interface PairOptions {
+  /** The node has no engine, and runs these programs of the machine. */
+  readonly programs?: readonly string[] | undefined;
   /** Of an engine that the test has started, and removes; Docker's by default. */
   readonly endpoint?: string | undefined;
 }
@@ -53,8 +57,10 @@ export class Pair implements AsyncDisposable {
   #edgeFolder = "edge";
   readonly #ownersBefore: string[] = [];
   readonly #endpoint: string | undefined;
+  readonly #programs: readonly string[] | undefined;
 
-  constructor({ folder, node, link, ports, cloud, endpoint }: PairParts) {
+  constructor({ folder, node, link, ports, cloud, endpoint, programs }: PairParts) {
+    this.#programs = programs;
     this.#folder = folder;
     this.node = node;
     this.link = link;
@@ -118,7 +124,10 @@ export class Pair implements AsyncDisposable {
   async startEdge(options: { readonly token?: string; readonly dockerSocket?: string } = {}): Promise<void> {
     const file = join(this.#folder, "edge.yaml");
     const address = this.#endpoint ?? `unix://${options.dockerSocket ?? engineSocket}`;
-    const engine = `${this.#endpoint === undefined ? "docker-address" : "runtime-endpoint"}: "${address}"`;
+    const programs =
+      this.#programs && `processes: { enabled: true, programs: [${this.#programs.join(", ")}] }`;
+    const engine =
+      programs ?? `${this.#endpoint === undefined ? "docker-address" : "runtime-endpoint"}: "${address}"`;
     writeFileSync(
       file,
       `data-dir: ${this.edgeDir}
@@ -134,7 +143,7 @@ meta-server: { port: 0 }
     const hasJoined = existsSync(join(this.edgeDir, "certs/edge.crt"));
     const token = options.token ?? (hasJoined ? undefined : await this.token());
     const words = [...program("edge"), "--config", file, ...(token === undefined ? [] : ["--token", token])];
-    this.#edge = startService("edgecore", words, this.#edgeLog());
+    this.#edge = startService("edgecore", this.#programs ? withoutEngines(words) : words, this.#edgeLog());
   }
 
   /** Where mappers register. */
@@ -241,7 +250,8 @@ meta-server: { port: 0 }
       await this.#cloud?.[Symbol.asyncDispose]();
     } finally {
       await this.link[Symbol.asyncDispose]();
-      if (this.#endpoint === undefined)
+      if (this.#programs) await removePrograms(this.edgeDir, this.#owner);
+      else if (this.#endpoint === undefined)
         for (const owner of [...this.#ownersBefore, this.#owner]) removeContainers(owner);
       rmSync(this.#folder, { recursive: true, force: true });
     }
@@ -258,13 +268,21 @@ meta-server: { port: 0 }
 }
 
 /** Starts cloudcore alone; `startPair` adds a node that is Ready. */
-export async function startCloudSide({ endpoint }: PairOptions = {}): Promise<Pair> {
-  if (endpoint === undefined) await makeDemoImage(engineSocket);
+export async function startCloudSide({ endpoint, programs }: PairOptions = {}): Promise<Pair> {
+  if (endpoint === undefined && !programs) await makeDemoImage(engineSocket);
   const folder = tempDir("kubeedge-e2e").path;
   const cloud = await startCloud(folder, [0, 0, 0]);
   const ports = readPorts(folder);
   const link = await startCutProxy(ports["cloudhub"] ?? 0);
-  return new Pair({ folder, node: `e2e-${crypto.randomUUID().slice(0, 8)}`, link, ports, cloud, endpoint });
+  return new Pair({
+    folder,
+    node: `e2e-${crypto.randomUUID().slice(0, 8)}`,
+    link,
+    ports,
+    cloud,
+    endpoint,
+    programs,
+  });
 }
 
 export async function startPair(options: PairOptions = {}): Promise<Pair> {
@@ -278,6 +296,21 @@ export async function startPair(options: PairOptions = {}): Promise<Pair> {
     await pair[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A command that finds no engine on this machine. */
+function withoutEngines(words: readonly string[]): string[] {
+  const hide =
+    'for s in /run/docker.sock /run/containerd/containerd.sock /run/crio/crio.sock; do [ ! -e $s ] || mount --bind /dev/null $s; done; exec "$@"';
+  return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", hide, "sh", ...words];
+}
+
+/** Ends the programs of a node. */
+async function removePrograms(dataDir: string, owner: string): Promise<void> {
+  await using runtime = processRuntime(dataDir, { owner });
+  for (const { id, identity } of await runtime.list())
+    await (identity.role === "sandbox" ? runtime.removeSandbox(id) : runtime.remove(id));
+  removeCgroups(owner);
 }
 
 const cloudConfig = (folder: string): string => join(folder, "controller.yaml");

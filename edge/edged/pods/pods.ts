@@ -5,7 +5,7 @@ import { UnavailableError } from "#shared/errors";
 import { asApiPod, objectKey, type KubeObject, type Pod, type PodStatus, withoutNulls } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
-import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
+import type { NodeApiFacts, Objects } from "#edge/edged/environment";
 import type { EventRecorder } from "#edge/edged/events";
 import type { NodeImages } from "#edge/edged/images";
 import { hasAppArmor } from "#edge/edged/security-context";
@@ -21,12 +21,14 @@ import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runt
 import {
   findUnusable,
   isNamed,
+  isOfProcesses,
+  onHostNetwork,
   pressureRefusal,
   roomRefusal,
   type Refusal,
 } from "#edge/edged/pods/admission";
 import type { OomScores } from "./start.ts";
-import { deletionOf } from "./state.ts";
+import { byAge, deletionOf, referencesOf } from "./state.ts";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
 
 export interface PodsConfig {
@@ -234,12 +236,14 @@ export class Pods implements AsyncDisposable {
     }
   }
 
-  #submit(pod: Pod): void {
+  #submit(given: Pod): void {
     if (this.#closed) return;
-    const fault = findUnusable(pod);
-    const { uid } = pod.metadata;
-    if (fault !== undefined || uid === undefined) return this.#reject(pod, fault ?? "metadata.uid: missing");
-    const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid));
+    const fault = findUnusable(given);
+    const { uid } = given.metadata;
+    if (fault !== undefined || uid === undefined)
+      return this.#reject(given, fault ?? "metadata.uid: missing");
+    const pod = isOfProcesses(given) ? onHostNetwork(given) : given;
+    const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid, pod !== given));
     this.#workers.set(uid, worker);
     worker.submit(pod);
   }
@@ -265,12 +269,25 @@ export class Pods implements AsyncDisposable {
       });
   }
 
-  #workerDeps(uid: string): PodWorkerDeps {
-    const { port, runtime, images, clock, log, recorder, pinsDir, address, allocatable, nodeApi, devices } =
-      this.#deps;
+  #workerDeps(uid: string, isProcesses: boolean): PodWorkerDeps {
+    const {
+      port,
+      runtime: whole,
+      images,
+      clock,
+      log,
+      recorder,
+      pinsDir,
+      address,
+      allocatable,
+      nodeApi,
+      devices,
+    } = this.#deps;
     const { nodeName, dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
+    const processes = isProcesses ? whole.kinds?.processes : undefined;
     return {
-      runtime,
+      runtime: processes ?? whole.kinds?.engine ?? whole,
+      processes,
       images,
       clock,
       log,
@@ -380,20 +397,4 @@ export class Pods implements AsyncDisposable {
 function nameOf(pod: Pod): PodName {
   const { namespace = "", name = "", uid = "" } = pod.metadata;
   return { namespace, name, uid };
-}
-
-function byAge(a: Pod, b: Pod): number {
-  return ageOf(a) - ageOf(b);
-}
-
-function ageOf({ metadata }: Pod): number {
-  return Date.parse(metadata.creationTimestamp ?? "") || 0;
-}
-
-/** Keys, as `configmap/<name>`, of the objects a pod is made from. */
-function referencesOf(pod: Pod): string[] {
-  const { initContainers = [], ephemeralContainers = [] } = pod.spec;
-  const containers = [...pod.spec.containers, ...initContainers, ...ephemeralContainers];
-  const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
-  return [...volumeReferences(pod), ...containers.flatMap(envReferences), ...secrets];
 }

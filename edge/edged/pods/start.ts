@@ -1,7 +1,7 @@
 import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Container, EphemeralContainer, Pod } from "#shared/kube";
-import type { ContainerDetails, ContainerRuntime, ContainerSpec } from "#edge/runtime";
+import type { ContainerDetails, ContainerRuntime, ContainerSpec, PodProcesses } from "#edge/runtime";
 import {
   envReferences,
   resolveEnv,
@@ -22,7 +22,12 @@ import {
 } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { resizedEvent } from "./events.ts";
-import { refuseUnserved, unappliedFields } from "#edge/edged/pods/admission";
+import {
+  isOfProcesses,
+  refuseForProcesses,
+  refuseUnserved,
+  unappliedFields,
+} from "#edge/edged/pods/admission";
 import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
 import type { AllocatedContainer } from "#edge/runtime/device-plugins";
@@ -34,6 +39,8 @@ export interface StartDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly images: Pick<NodeImages, "ensure">;
+  /** What runs a pod of processes; undefined for other pods, and where this node allows none. */
+  readonly processes: PodProcesses | undefined;
   readonly podDir: string;
   /** What subPaths are mounted at until their container runs. */
   readonly pinsDir: string;
@@ -100,7 +107,10 @@ export class PodStarter {
     const { sandbox, memory, pod } = this.#state;
     if (!sandbox) return;
     // The others were looked at before the sandbox was made.
-    if (role === "ephemeral") refuseContainer(container);
+    if (role === "ephemeral") {
+      refuseContainer(container);
+      this.#refuseForProcesses();
+    }
     const [latest] = historyOf(this.#state.containers.all, container.name);
     const record = (event: PodEvent): void => reporter.record(container, event);
     const input = {
@@ -139,11 +149,19 @@ export class PodStarter {
     throw new StartError("CreateContainerConfigError", `unable to find target container "${target}"`);
   }
 
+  /** An update may have put images of the other kind into a pod. */
+  #refuseForProcesses(): void {
+    const { pod } = this.#state;
+    const { processes } = this.#deps;
+    if (isOfProcesses(pod) || processes) refuseForProcesses(pod, processes !== undefined);
+  }
+
   /** The reason of a pod that this node cannot run as specified is shown by all its containers. */
   #refuseUnserved(): void {
     try {
       refusePod(this.#state.pod, this.#deps.security);
       refuseUnserved(this.#state.pod);
+      this.#refuseForProcesses();
     } catch (error) {
       const nowMs = this.#deps.clock.nowMs();
       for (const { name, image = "" } of this.#state.specs())
@@ -213,14 +231,16 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
 
 async function imageAndEnv(
   { pod, container, facts, record, signal }: StartInput,
-  { images, objects }: StartDeps,
+  { images, objects, processes }: StartDeps,
 ): Promise<{ readonly imageUser: string; readonly env: ReadonlyMap<string, string> }> {
   const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
   const keys = [...envReferences(container), ...secrets];
   const found: Objects =
     keys.length === 0 ? new Map() : await objects(pod.metadata.namespace ?? "default", keys);
   const dockerConfigs = pullSecretTexts(pod, found);
-  const image = await images.ensure({ container, dockerConfigs, record, signal });
+  const image = processes
+    ? processes.programFor(container.image ?? "", container.command, pod.metadata.uid ?? "")
+    : await images.ensure({ container, dockerConfigs, record, signal });
   const env = resolveEnv(pod, container, found, facts);
   if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
   for (const message of skippedNames(container, found))

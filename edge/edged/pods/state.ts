@@ -8,9 +8,10 @@ import {
   type Pod,
   type PodStatus,
 } from "#shared/kube";
-import type { PodFacts } from "#edge/edged/environment";
+import { envReferences, type PodFacts } from "#edge/edged/environment";
 import { currentSandbox, planPod, PodMemory, resizeOf, type Plan } from "#edge/edged/pods/plan";
 import { LogTails } from "#edge/edged/streams";
+import { volumeReferences } from "#edge/edged/volumes";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import { PodContainers } from "./containers.ts";
 
@@ -159,4 +160,21 @@ export function deletionOf({
     deletionTimestamp: String(deletionTimestamp),
     ...(typeof seconds === "number" ? { deletionGracePeriodSeconds: seconds } : {}),
   };
+}
+
+/** Keys, as `configmap/<name>`, of the objects a pod is made from. */
+export function referencesOf(pod: Pod): string[] {
+  const { initContainers = [], ephemeralContainers = [] } = pod.spec;
+  const containers = [...pod.spec.containers, ...initContainers, ...ephemeralContainers];
+  const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
+  return [...volumeReferences(pod), ...containers.flatMap(envReferences), ...secrets];
+}
+
+/** The older one first. */
+export function byAge(a: Pod, b: Pod): number {
+  return ageOf(a) - ageOf(b);
+}
+
+function ageOf({ metadata }: Pod): number {
+  return Date.parse(metadata.creationTimestamp ?? "") || 0;
 }

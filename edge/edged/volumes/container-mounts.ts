@@ -69,7 +69,14 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDispo
     : subPath === ""
       ? root
       : await pinned(input, { mount, root, subPath }, stack);
-  return { source, target: absolute(mount.mountPath), readOnly, ...propagationOf(mount, container) };
+  const hostPath = volume.hostPath && { hostPath: volume.hostPath.path };
+  return {
+    source,
+    target: absolute(mount.mountPath),
+    readOnly,
+    ...propagationOf(mount, container),
+    ...hostPath,
+  };
 }
 
 /** Whether what is mounted below is to be read-only too. @throws AppError, as the API does where its fields do not fit */

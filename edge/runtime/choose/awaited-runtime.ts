@@ -28,6 +28,9 @@ import type {
   StrayContainer,
 } from "#edge/runtime";
 
+/** Of a machine on which no engine was found yet; one that is away has other codes. */
+export const noEngineCode = "no-engine";
+
 /** An engine is installed or started by somebody: nobody notices two seconds. */
 const lookMs = 2000;
 
@@ -182,7 +185,7 @@ export class AwaitedRuntime implements ContainerRuntime {
   async #engine(): Promise<ContainerRuntime> {
     if (!this.#found && this.#clock.monotonicMs() - this.#lookedAtMs >= lookMs) await this.#look();
     if (this.#found) return this.#found;
-    throw new UnavailableError("engine-away", "no container engine found on this machine");
+    throw new UnavailableError(noEngineCode, "no container engine found on this machine");
   }
 
   /** Never rejects. */

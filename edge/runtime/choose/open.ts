@@ -3,8 +3,10 @@ import type { Logger } from "#shared/log";
 import type { ContainerRuntime } from "#edge/runtime";
 import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime } from "#edge/runtime/docker";
+import { openProcessRuntime, type ProcessesConfig } from "#edge/runtime/process";
 import type { RuntimeEndpoint } from "./endpoint.ts";
 import { AwaitedRuntime } from "./awaited-runtime.ts";
+import { BothRuntimes } from "./both-runtimes.ts";
 import { findEndpoint, holderOfPods, rememberEndpoint } from "./find-endpoint.ts";
 
 export interface RuntimeOptions {
@@ -17,17 +19,29 @@ export interface RuntimeOptions {
     readonly files: number;
     readonly totalBytes?: number | undefined;
   };
+  /** Which programs of this machine pods may run; undefined: none. */
+  readonly processes?: ProcessesConfig | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** Whether a choice is kept for the next start; true by default. */
   readonly remembers?: boolean;
 }
 
+/** The runtime for an engine, and where the node allows it for programs of this machine. */
+export async function openRuntime(
+  endpoint: RuntimeEndpoint | undefined,
+  options: RuntimeOptions,
+): Promise<ContainerRuntime> {
+  const engine = await openEngine(endpoint, options);
+  const { processes: config } = options;
+  return config ? new BothRuntimes(engine, openProcessRuntime({ ...options, config })) : engine;
+}
+
 /**
  * The runtime for an engine. Without an endpoint it is the one that this node used before, or the first that is there; while it is
  * away, calls reject with UnavailableError.
  */
-export async function openRuntime(
+async function openEngine(
   endpoint: RuntimeEndpoint | undefined,
   options: RuntimeOptions,
 ): Promise<ContainerRuntime> {

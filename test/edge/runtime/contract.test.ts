@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
+import type { ContainerRuntime, ContainerSpec, PodNetwork, RuntimeHint } from "#edge/runtime";
 import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
@@ -13,6 +13,8 @@ import {
   removeContainers,
 } from "#internal/test/support/machine/container-engine.ts";
 import { Containerd, hasContainerd } from "#internal/test/support/machine/containerd.ts";
+import { sandbox as plainSandbox } from "#internal/test/edge/runtime/plain-specs.ts";
+import { hasProcesses, processRuntime, removeCgroups } from "#internal/test/support/machine/processes.ts";
 import { PodUnderTest } from "#internal/test/edge/runtime/pod-under-test.ts";
 import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -48,9 +50,9 @@ function limitsOf(pid: number): { readonly memory: number; readonly quota: numbe
 }
 
 /** What a stand-in has no kernel for. */
-function resizing(open: () => Promise<ContainerRuntime>): void {
+function resizing(open: () => Promise<ContainerRuntime>, network = plainSandbox.network): void {
   test("gives a container that runs other resources", async () => {
-    await using pod = new PodUnderTest(await open(), image);
+    await using pod = new PodUnderTest(await open(), image, network);
     const { runtime } = pod;
     const mebi = 1024 * 1024;
     const id = await pod.start("resized", { cpuShares: 102, nanoCpus: 1e8, memoryBytes: 64 * mebi });
@@ -68,15 +70,33 @@ function resizing(open: () => Promise<ContainerRuntime>): void {
 }
 
 function contract(open: () => Promise<ContainerRuntime>): void {
+  pods(open, { network: plainSandbox.network, addresses: 1, unknown: { image: "kubeedge-none:1" } });
+  images(open);
+}
+
+interface RuntimeTraits {
+  readonly network: PodNetwork;
+  /** Of a sandbox. */
+  readonly addresses: number;
+  /** What no container can be made of. */
+  readonly unknown: Partial<ContainerSpec>;
+}
+
+/** What every runtime does. */
+function pods(
+  openRuntime: () => Promise<ContainerRuntime>,
+  { network, addresses, unknown: nothing }: RuntimeTraits,
+): void {
+  const open = async (): Promise<PodUnderTest> => new PodUnderTest(await openRuntime(), image, network);
   describe("container runtime", () => {
-    test("runs a sandbox with its identity and an address, and stops and removes it", async () => {
-      await using pod = new PodUnderTest(await open(), image);
+    test("runs a sandbox with its identity and its addresses, and stops and removes it", async () => {
+      await using pod = await open();
       const { runtime } = pod;
       const made = await runtime.runSandbox(pod.sandboxSpec());
       expect({ phase: made.phase, identity: made.identity, ips: made.ips.length }).toEqual({
         phase: "running",
         identity: pod.identity("POD", "sandbox"),
-        ips: 1,
+        ips: addresses,
       });
       expect(await runtime.list(pod.uid)).toEqual([
         { id: made.id, identity: made.identity, phase: "running" },
@@ -90,7 +110,7 @@ function contract(open: () => Promise<ContainerRuntime>): void {
     });
 
     test("finds a container with its identity after it was created and started", async () => {
-      await using pod = new PodUnderTest(await open(), image);
+      await using pod = await open();
       const { runtime } = pod;
       const spec = await pod.spec("found");
       const id = await runtime.create(spec);
@@ -107,7 +127,7 @@ function contract(open: () => Promise<ContainerRuntime>): void {
     });
 
     test("stops a container and reports how it ended", async () => {
-      await using pod = new PodUnderTest(await open(), image);
+      await using pod = await open();
       const { runtime } = pod;
       const id = await pod.start("stopped");
       await runtime.stop(id, 0);
@@ -122,17 +142,42 @@ function contract(open: () => Promise<ContainerRuntime>): void {
     });
 
     test("refuses a second container of the same name and an unknown image, by code", async () => {
-      await using pod = new PodUnderTest(await open(), image);
+      await using pod = await open();
       const { runtime } = pod;
       const twice = await pod.spec("twice");
       await runtime.create(twice);
-      const unknown = await pod.spec("unknown", { image: "kubeedge-none:1" });
+      const unknown = await pod.spec("unknown", nothing);
       expect([await codeOf(runtime.create(twice)), await codeOf(runtime.create(unknown))]).toEqual([
         "container-conflict",
         "image-not-found",
       ]);
     });
 
+    test("hints at the start of a container", async () => {
+      await using pod = await open();
+      const connected = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<RuntimeHint>();
+      using _watch = pod.runtime.watch((hint) => {
+        if (hint.kind === "connected") connected.resolve();
+        // containerd 1.7 also delivers what happened before anybody followed it.
+        if (hint.kind === "container" && hint.action === "start" && hint.podUid === pod.uid)
+          started.resolve(hint);
+      });
+      await connected.promise;
+      const { id, identity } = await pod.runtime.runSandbox(pod.sandboxSpec());
+      expect(await started.promise).toEqual({
+        kind: "container",
+        id,
+        podUid: identity.podUid,
+        action: "start",
+      });
+    });
+  });
+}
+
+/** What has images. */
+function images(open: () => Promise<ContainerRuntime>): void {
+  describe("images of a runtime", () => {
     test("says which images are in use, and does not remove them", async () => {
       await using pod = new PodUnderTest(await open(), image);
       const { runtime } = pod;
@@ -168,26 +213,6 @@ function contract(open: () => Promise<ContainerRuntime>): void {
         named?.id,
       ]);
     });
-
-    test("hints at the start of a container", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const connected = Promise.withResolvers<void>();
-      const started = Promise.withResolvers<RuntimeHint>();
-      using _watch = pod.runtime.watch((hint) => {
-        if (hint.kind === "connected") connected.resolve();
-        // containerd 1.7 also delivers what happened before anybody followed it.
-        if (hint.kind === "container" && hint.action === "start" && hint.podUid === pod.uid)
-          started.resolve(hint);
-      });
-      await connected.promise;
-      const { id, identity } = await pod.runtime.runSandbox(pod.sandboxSpec());
-      expect(await started.promise).toEqual({
-        kind: "container",
-        id,
-        podUid: identity.podUid,
-        action: "start",
-      });
-    });
   });
 }
 
@@ -199,10 +224,10 @@ describe("FakeRuntime", () => {
   });
 });
 
-/** What only engines with processes have. */
-function processes(open: (address?: string) => Promise<ContainerRuntime>): void {
+/** What only runtimes with processes have. */
+function processes(open: () => Promise<ContainerRuntime>, network = plainSandbox.network): void {
   test("runs a command in a container and returns its output and exit code", async () => {
-    await using pod = new PodUnderTest(await open(), image);
+    await using pod = new PodUnderTest(await open(), image, network);
     const id = await pod.start("exec");
     const command = ["sh", "-c", "echo out; echo err >&2; exit 7"];
     const result = await pod.runtime.runCommand(id, command, { maxOutputBytes: 100 });
@@ -211,7 +236,7 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
   });
 
   test("measures a container while it runs", async () => {
-    await using pod = new PodUnderTest(await open(), image);
+    await using pod = new PodUnderTest(await open(), image, network);
     const id = await pod.start("measured");
     const [first, second] = [await pod.runtime.usage(id), await pod.runtime.usage(id)];
     expect(first?.cpuNanoseconds).toBeGreaterThan(0);
@@ -221,6 +246,24 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
     expect([await pod.runtime.usage(id), await pod.runtime.usage("none")]).toEqual([undefined, undefined]);
   });
 
+  test("limits the processes of a container", async () => {
+    await using pod = new PodUnderTest(await open(), image, network);
+    const id = await pod.start("limited", { pidsLimit: 20 });
+    const script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all";
+    const { output } = await pod.runtime.runCommand(id, ["sh", "-c", script], { maxOutputBytes: 10_000 });
+    expect(output).toMatch(/can.?t fork|cannot fork/i);
+  });
+
+  test("refuses to mount what does not exist", async () => {
+    await using pod = new PodUnderTest(await open(), image, network);
+    const mounts = [{ source: "/tmp/kubeedge-no-such-directory", target: "/data", readOnly: false }];
+    const created = pod.runtime.create(await pod.spec("mounting", { mounts }));
+    expect(await codeOf(created)).toBe("engine-refused");
+  });
+}
+
+/** What only engines have. */
+function engines(open: (address?: string) => Promise<ContainerRuntime>): void {
   test("rejects with UnavailableError when the engine cannot be reached", async () => {
     await using runtime = await open("unix:///tmp/kubeedge-no-such.sock");
     expect(await runtime.list().catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
@@ -232,14 +275,6 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
       .pullImage("kubeedge.invalid/none", {})
       .catch((thrown: unknown) => thrown as { code: string; message: string });
     expect(error).toMatchObject({ code: "image-pull", message: expect.stringContaining("kubeedge.invalid") });
-  });
-
-  test("limits the processes of a container", async () => {
-    await using pod = new PodUnderTest(await open(), image);
-    const id = await pod.start("limited", { pidsLimit: 20 });
-    const script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all";
-    const { output } = await pod.runtime.runCommand(id, ["sh", "-c", script], { maxOutputBytes: 10_000 });
-    expect(output).toContain("can't fork");
   });
 
   test("runs a sandbox with a runtime handler that the engine has, and refuses others", async () => {
@@ -271,13 +306,6 @@ function processes(open: (address?: string) => Promise<ContainerRuntime>): void 
       "running",
     ]);
   });
-
-  test("refuses to mount what does not exist", async () => {
-    await using pod = new PodUnderTest(await open(), image);
-    const mounts = [{ source: "/tmp/kubeedge-no-such-directory", target: "/data", readOnly: false }];
-    const created = pod.runtime.create(await pod.spec("mounting", { mounts }));
-    expect(await codeOf(created)).toBe("engine-refused");
-  });
 }
 
 describe.skipIf(!hasEngine())("Docker", () => {
@@ -295,6 +323,7 @@ describe.skipIf(!hasEngine())("Docker", () => {
   contract(open);
   processes(open);
   resizing(open);
+  engines(open);
 
   test("ends the pause container gracefully when it is signalled", async () => {
     await using pod = new PodUnderTest(await open(), image);
@@ -333,6 +362,7 @@ describe.skipIf(!hasContainerd())("containerd", () => {
   contract(open);
   processes(open);
   resizing(open);
+  engines(open);
 
   test("hides containers of another owner", async () => {
     await using pod = new PodUnderTest(await open(engine.endpoint, "other"), image);
@@ -340,4 +370,20 @@ describe.skipIf(!hasContainerd())("containerd", () => {
     await using runtime = await open();
     expect([await runtime.list(pod.uid), (await pod.runtime.list(pod.uid)).length]).toEqual([[], 2]);
   });
+});
+
+describe.skipIf(!hasProcesses())("processes", () => {
+  let dataDir: ReturnType<typeof tempDir>;
+  const network = { kind: "host" } as const;
+  const open = async (): Promise<ContainerRuntime> => processRuntime(dataDir.path);
+  beforeAll(() => {
+    dataDir = tempDir("processes");
+  });
+  afterAll(() => {
+    removeCgroups();
+    dataDir[Symbol.dispose]();
+  });
+  pods(open, { network, addresses: 0, unknown: { image: "process:///usr/bin/kubeedge-none", command: [] } });
+  processes(open, network);
+  resizing(open, network);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { withTag } from "#internal/edge/runtime/image-service.ts";
+import { withTag } from "#internal/edge/runtime/container-runtime.ts";
 import { pauseArchive, pauseProgram } from "#internal/edge/runtime/pause-image/program.ts";
 
 test("withTag adds latest only to a reference without tag and digest", () => {

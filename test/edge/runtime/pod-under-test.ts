@@ -7,10 +7,13 @@ export class PodUnderTest implements AsyncDisposable {
   readonly uid = crypto.randomUUID();
 
   readonly #image: string;
+  readonly #network: SandboxSpec["network"];
 
-  constructor(runtime: ContainerRuntime, image: string) {
+  /** @param network one of its own by default */
+  constructor(runtime: ContainerRuntime, image: string, network = plain.sandbox.network) {
     this.runtime = runtime;
     this.#image = image;
+    this.#network = network;
   }
 
   identity(
@@ -35,6 +38,7 @@ export class PodUnderTest implements AsyncDisposable {
     return {
       ...plain.sandbox,
       identity: this.identity("POD", "sandbox"),
+      network: this.#network,
       ...over,
     };
   }

@@ -1,0 +1,18 @@
+/** What `edged.processes` allows: who programs run as, and which they are. */
+export {
+  findProgram,
+  isWithin,
+  placesOf,
+  programOf,
+  realPathOrNone,
+  usualPath,
+  type FoundProgram,
+} from "./programs.ts";
+export {
+  chooseUser,
+  findBarrier,
+  ownUser,
+  unsteadyParent,
+  type ProcessUser,
+  type ProcessUsers,
+} from "./users.ts";

@@ -1,0 +1,102 @@
+import { realpathSync, statSync, type Stats } from "node:fs";
+import { basename, dirname, isAbsolute, join, normalize } from "node:path";
+import { errorCodeOf } from "#shared/errors";
+import { parentsOf } from "./users.ts";
+
+const scheme = "process://";
+
+/** The program that an image names, `process:///opt/edge/bin/app`; undefined for another kind of image. */
+export function programOf(image: string): string | undefined {
+  return image.startsWith(scheme) ? image.slice(scheme.length) : undefined;
+}
+
+/** Where commands without a slash are looked for when the container has no PATH. */
+export const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export type FoundProgram =
+  | { readonly ok: true; readonly path: string }
+  | { readonly ok: false; readonly isMissing: boolean; readonly reason: string };
+
+/**
+ * A program that a pod may start: in one of the directories, or one of the files, of `edged.processes.programs`, by its own name and
+ * by the one it links to, and nobody but root may change it.
+ */
+export function findProgram(name: string, allowed: readonly string[], path = usualPath): FoundProgram {
+  if (name === "" || name.includes("\0") || name.includes("="))
+    return refused(name, "is no path of a program");
+  if (isAbsolute(name)) return checkProgram(name, allowed);
+  if (name.includes("/")) return refused(name, "is not a path from the root");
+  let found: FoundProgram = {
+    ok: false,
+    isMissing: true,
+    reason: `program ${JSON.stringify(name)} not found`,
+  };
+  for (const directory of path.split(":").filter(isAbsolute)) {
+    found = checkProgram(join(directory, name), allowed);
+    if (found.ok || !found.isMissing) return found;
+  }
+  return found;
+}
+
+function checkProgram(name: string, allowed: readonly string[]): FoundProgram {
+  if (normalize(name) !== name) return refused(name, 'may not contain "..", "." or empty parts');
+  try {
+    // Links to directories, such as /bin, are fine; the program is then started by the path that they lead to.
+    const path = join(realpathSync(dirname(name)), basename(name));
+    const target = realpathSync(path);
+    const places = placesOf(allowed);
+    if (![path, target].every((one) => places.some((place) => isWithin(one, place))))
+      return refused(name, "is not among edged.processes.programs of this node");
+    return checkFile(name, { path, target });
+  } catch (error) {
+    const code = errorCodeOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR")
+      return { ok: false, isMissing: true, reason: `program ${JSON.stringify(name)} not found` };
+    throw error;
+  }
+}
+
+function checkFile(
+  name: string,
+  { path, target }: { readonly path: string; readonly target: string },
+): FoundProgram {
+  const stats = statSync(target);
+  if (!stats.isFile()) return refused(name, "is not a file");
+  if ((stats.mode & 0o111) === 0) return refused(name, "is not executable");
+  if ((stats.mode & 0o6000) !== 0) return refused(name, "is set-user-ID or set-group-ID");
+  const changeable = [target, ...parentsOf(target), ...parentsOf(path)].find(
+    (one) => !isRoots(statSync(one)),
+  );
+  if (changeable !== undefined)
+    return refused(name, `can be replaced by others than root: see ${changeable}`);
+  return { ok: true, path };
+}
+
+/** Whether only root can change it. */
+function isRoots({ uid, gid, mode }: Stats): boolean {
+  return uid === 0 && (mode & 0o002) === 0 && ((mode & 0o020) === 0 || gid === 0);
+}
+
+/** Whether a path is another one, or below it. */
+export function isWithin(path: string, place: string): boolean {
+  return path === place || path.startsWith(place === "/" ? "/" : `${place}/`);
+}
+
+/** Where programs are: by the name that a file is allowed by, such as /bin/sh, and by that of the file it links to. */
+export function placesOf(allowed: readonly string[]): string[] {
+  const own = allowed.flatMap((one) => realPathOrNone(dirname(one)).map((dir) => join(dir, basename(one))));
+  return [...own, ...allowed.flatMap(realPathOrNone)];
+}
+
+export function realPathOrNone(path: string): string[] {
+  try {
+    return [realpathSync(path)];
+  } catch {
+    // It may be installed later.
+    return [];
+  }
+}
+
+function refused(name: string, why: string): FoundProgram {
+  return { ok: false, isMissing: false, reason: `program ${JSON.stringify(name)} ${why}` };
+}

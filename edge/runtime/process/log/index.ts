@@ -1,0 +1,2 @@
+export { LogPump } from "./pump.ts";
+export { LineSplitter, LogWriter } from "./writer.ts";
