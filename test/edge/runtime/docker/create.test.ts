@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { containerBody, sandboxBody } from "#internal/edge/runtime/docker/create.ts";
-import { container, sandbox } from "./plain-specs.ts";
+import { container, sandbox } from "#internal/test/edge/runtime/plain-specs.ts";
 
 const owner = { owner: "n-1" };
 
