@@ -1,5 +1,5 @@
 import { AppError, asError, describeError } from "#shared/errors";
-import type { Container, Pod } from "#shared/kube";
+import type { Container, Pod, Volume } from "#shared/kube";
 import type { Mount } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import type { Clock } from "#shared/clock";
@@ -60,8 +60,7 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDispo
   const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
   if (root === undefined || !volume) throw new VolumeError(mount.name, "there is no such volume in the pod");
   const subPath = subPathOf(mount, input.env);
-  const isClaimReadOnly = volume.persistentVolumeClaim?.readOnly === true;
-  const readOnly = mount.readOnly === true || isClaimReadOnly || isOfFiles(volume);
+  const readOnly = isReadOnly(mount, volume);
   const mayHoldMounts = subPath === "" && !isOfFiles(volume) && !input.served.has(mount.name);
   const isWhole = isReadOnlyBelow(mount) && mayHoldMounts;
   const source = isWhole
@@ -77,6 +76,10 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDispo
     ...propagationOf(mount, container),
     ...hostPath,
   };
+}
+
+function isReadOnly(mount: VolumeMount, volume: Volume): boolean {
+  return mount.readOnly === true || volume.persistentVolumeClaim?.readOnly === true || isOfFiles(volume);
 }
 
 /** Whether what is mounted below is to be read-only too. @throws AppError, as the API does where its fields do not fit */
