@@ -20,8 +20,8 @@ export interface Host {
   readonly manager: ManagerAddress;
   /** CPU time the process has used. */
   cpuMs(): number;
-  /** Code that runs often is compiled to machine code as soon as usual; executables start with more reluctance. */
-  compileAsUsual(): void;
+  /** Gives back what a start took: memory, and the reluctance of executables to compile code to machine code. */
+  settle(): void;
   /** The first line of standard input. At a terminal `ask` comes before, and nothing shows what is typed. */
   readSecret(ask: () => void): Promise<string>;
   out(text: string): void;
@@ -55,7 +55,11 @@ export function processHost(
       const { user, system } = process.cpuUsage();
       return (user + system) / 1000;
     },
-    compileAsUsual: () => Bun.unsafe.setJITPolicy(1),
+    settle: () => {
+      // Until the next collection, which may be hours away on a quiet node, all that was parsed while starting stays.
+      Bun.gc(true);
+      Bun.unsafe.setJITPolicy(1);
+    },
     readSecret,
     out: (text) => write(1, text),
     pass,

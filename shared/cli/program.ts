@@ -238,7 +238,7 @@ interface Service<Config extends BaseConfig> {
   readonly stopping: Promise<void>;
 }
 
-/** What is sent and read after a start is over by then; machine code for it would be kept in memory. */
+/** What is sent and read after a start is over by then. */
 const settleMs = 10_000;
 
 async function runUntilStopped<Config extends BaseConfig>(service: Service<Config>): Promise<number> {
@@ -264,7 +264,7 @@ async function runUntilStopped<Config extends BaseConfig>(service: Service<Confi
   });
   if (typeof started === "number") return started;
   using _alive = host.clock.every(3_600_000, () => undefined);
-  using _compiling = host.clock.after(settleMs, () => host.compileAsUsual());
+  using _settling = host.clock.after(settleMs, () => host.settle());
   using _watch = watchLoop({ clock: host.clock, log, cpuMs: () => host.cpuMs() });
   manager.ready();
   log.info("running", { program: program.program, dataDir: config.dataDir });
