@@ -88,8 +88,14 @@ export class MapperPeer implements AsyncDisposable {
   }
 
   /** Calls edgecore, by a connection of its own as mappers of KubeEdge do. */
-  async ask(name: string, request: object): Promise<LooseMessage> {
-    const { path, requestSerialize, responseDeserialize } = this.#definition("DeviceManagerService", name);
+  ask(name: string, request: object): Promise<LooseMessage> {
+    const { requestSerialize } = this.#definition("DeviceManagerService", name);
+    return this.sendRaw(name, requestSerialize(request));
+  }
+
+  /** As `ask`, with the bytes of the request. */
+  async sendRaw(name: string, bytes: Buffer): Promise<LooseMessage> {
+    const { path, responseDeserialize } = this.#definition("DeviceManagerService", name);
     // grpc-go sends the path of the socket as it is.
     const options = { "grpc.default_authority": this.#edge };
     const client = new grpc.Client(`unix://${this.#edge}`, grpc.credentials.createInsecure(), options);
@@ -97,7 +103,7 @@ export class MapperPeer implements AsyncDisposable {
       return await new Promise((resolve, reject) => {
         const done = (error: grpc.ServiceError | null, answer?: object): void =>
           error ? reject(error) : resolve(answer);
-        client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, done);
+        client.makeUnaryRequest(path, (given: Buffer) => given, responseDeserialize, bytes, done);
       });
     } finally {
       client.close();

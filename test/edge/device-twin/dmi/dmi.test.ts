@@ -320,6 +320,34 @@ describe("the socket", () => {
     await eventually(5000, async () => expect(await firstWord(path)).toBe("ours"));
   });
 
+  test("goes on after clients that speak no gRPC, stop in the middle, or send damaged messages", async () => {
+    using folder = tempDir();
+    await using node = await startDmiNode(folder.path);
+    const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const frames = (hex: string): Buffer => Buffer.concat([Buffer.from(preface), Buffer.from(hex, "hex")]);
+    const garbage = [
+      Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
+      Buffer.alloc(100_000, 0xff),
+      Buffer.from(preface.slice(0, 10)),
+      frames("000000040000000000ffffff0104000000010000"),
+      frames("000000040000000000000005010400000001ffffffffff"),
+      frames("000000040000000000000001010500000001"),
+    ];
+    for (const bytes of garbage) {
+      const socket = connect({ path: node.socket });
+      socket.on("error", () => undefined);
+      await new Promise<void>((resolve) => void socket.write(bytes, () => resolve()));
+      socket.destroy();
+    }
+    await using peer = new MapperPeer(node.socket, join(folder.path, "peer.sock"));
+    await expect(peer.sendRaw("MapperRegister", Buffer.from("0affffffff", "hex"))).rejects.toThrow(
+      "cannot be read",
+    );
+    await expect(peer.sendRaw("MapperRegister", Buffer.alloc(0))).rejects.toThrow("mapper.protocol");
+    await expect(peer.sendRaw("ReportDeviceStatus", Buffer.alloc(5_000_000))).rejects.toThrow();
+    expect(await peer.register("modbus")).toEqual({});
+  });
+
   test("of another process, and a file in its place, are left alone", async () => {
     using folder = tempDir();
     {
