@@ -17,7 +17,7 @@ import type {
 import { isUpload, type GroupCommit } from "#edge/device-twin/outbox";
 import { answerHistory } from "#edge/device-twin/query";
 import type { DeviceRequests } from "#edge/device-twin/requests";
-import type { CloudTwins, PlainDevices } from "#edge/device-twin/values";
+import type { CloudTwins, PlainDevices, ReportCycles } from "#edge/device-twin/values";
 
 export type DeviceTwinPort = Port<
   EdgeCatalog,
@@ -52,6 +52,7 @@ export interface Receivers {
   readonly cloudTwins: CloudTwins;
   readonly membership: Membership;
   readonly attributes: AttributeUpdates;
+  readonly cycles: ReportCycles;
   readonly objects: DeviceObjects;
   readonly local: LocalValues;
   readonly changes: LocalChanges;

@@ -69,9 +69,11 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const commit = makeCommit(config, parts, { registry, losses, budget, limitedLog, buffer });
   stack.defer(() => commit.drained());
   const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, limitedLog });
+  stack.use(receivers.cycles);
   stack.use(receivers.sync);
   stack.use(receivers.plain);
   stack.use(await restoreObjects(receivers.objects, { store, clock, log }));
+  buffer.storeRecovered((device, twins) => commit.reportTwins(device, clock.nowMs(), twins));
   stack.use(serveBus(config.node, parts, receivers));
   stack.use(trimHistory(config.history, parts));
   const query = config.query
@@ -109,7 +111,6 @@ function makeBuffer(
   return new ValueBuffer({
     store,
     registry,
-    stamp: stampOf(clock),
     clock,
     log,
     flushMs,

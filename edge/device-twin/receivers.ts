@@ -16,7 +16,7 @@ import {
 } from "#edge/device-twin/objects";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { DeviceRequests } from "#edge/device-twin/requests";
-import { CloudTwins, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
+import { CloudTwins, DeviceValues, PlainDevices, ReportCycles, TwinWriter } from "#edge/device-twin/values";
 import type { DeviceTwinParts, Receivers } from "./bus.ts";
 
 export interface ReceiverBasis {
@@ -46,9 +46,11 @@ export function makeReceivers(
     () => void port.emit("mqtt.watch", { filters: [...plain.filters, ...discovery.filters] }),
   );
 
+  const cycles = new ReportCycles({ commit, registry, clock });
   const writer = new TwinWriter({
     commit,
     clock,
+    cycles,
     onReported: ({ object }, reported) => {
       if (object)
         void port.emit("device.reported", { namespace: object.namespace, name: object.name, ...reported });
@@ -86,13 +88,18 @@ export function makeReceivers(
     cloudTwins,
     membership,
     attributes,
+    cycles,
     oldCommands: new OldCommands({ store: parts.store, registry, commit }),
-    ...makeObjects(parts, { registry, warnings, commit, writer, plain, members }),
+    ...makeObjects(parts, { registry, warnings, commit, writer, plain, members, cycles }),
   };
 }
 
 type ObjectBasis = Pick<ReceiverBasis, "registry" | "warnings" | "commit"> &
-  Pick<Receivers, "plain"> & { readonly writer: TwinWriter; readonly members: Members };
+  Pick<Receivers, "plain"> & {
+    readonly writer: TwinWriter;
+    readonly members: Members;
+    readonly cycles: ReportCycles;
+  };
 
 /** What follows from Devices and their models, and from desired values that are set on this node. */
 function makeObjects(

@@ -13,7 +13,7 @@ import type { DeviceWarnings } from "#edge/device-twin/events";
 import type { Members } from "#edge/device-twin/devices/membership";
 import type { DeviceMessage, GroupCommit } from "#edge/device-twin/outbox";
 import { toCloudAsWanted } from "#edge/device-twin/twins";
-import type { TwinWriter } from "#edge/device-twin/values";
+import type { ReportCycles, TwinWriter } from "#edge/device-twin/values";
 import { desiredChanges } from "./desired-changes.ts";
 import type { LocalValues } from "./local-values.ts";
 import { modelKey, type DeviceModels } from "./device-models.ts";
@@ -29,6 +29,7 @@ export interface DeviceObjectsParts {
   /** Desired values that were set on this node, which are in effect in place of those of the cloud. */
   readonly local: LocalValues;
   readonly warnings: Pick<DeviceWarnings, "modelChanged" | "valuesRejected">;
+  readonly cycles: Pick<ReportCycles, "restored">;
   readonly clock: Pick<Clock, "nowMs">;
 }
 
@@ -135,6 +136,7 @@ export class DeviceObjects {
     // The cloud shows which desired values the node has observed.
     const observed = changes.map(({ name: property, after }) => [property, toCloudAsWanted(after)] as const);
     if (observed.length > 0) commit.reportTwins(device, nowMs, observed);
+    if (isRestored) this.#parts.cycles.restored(device);
     const publish = [
       ...(known ? [] : [members.updated({ added: [device] })]),
       ...writer.messages(device, changes),

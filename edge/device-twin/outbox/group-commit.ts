@@ -5,7 +5,7 @@ import { textPayload } from "#shared/bytes";
 import { encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
-import { twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
+import { listedProperty, twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 import type { DeviceMessage } from "./device-message.ts";
 import type { Durability } from "./durability.ts";
 import { reportTwins } from "./twin-reports.ts";
@@ -194,9 +194,14 @@ export class GroupCommit {
     durability: Durability = "durable",
   ): void {
     const { store, stamp } = this.#options;
+    const reported = twins.flatMap(([name, twin]) => {
+      const shown = listedProperty(device.listed, name)?.isKept === true ? withoutValue(twin) : twin;
+      return shown ? [[name, shown] as const] : [];
+    });
+    if (reported.length === 0) return;
     const { key, undo } = reportTwins(
       { outbox: store.outbox, stamp },
-      { deviceId: device.id, uid: device.object?.uid, nowMs, twins },
+      { deviceId: device.id, uid: device.object?.uid, nowMs, twins: reported },
     );
     this.#rollbacks.push(undo);
     this.#reported += 1;
@@ -327,6 +332,11 @@ export class GroupCommit {
     this.#outcome = undefined;
     this.#stored = undefined;
   }
+}
+
+/** What the cloud gets of a property whose values stay on the node: what is expected of it. */
+function withoutValue({ actual: _, actual_version: __, ...rest }: WireTwin): WireTwin | undefined {
+  return rest.expected ? rest : undefined;
 }
 
 function notStored({ cause }: Failure): UnavailableError {

@@ -1,11 +1,9 @@
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import type { Stamp } from "#edge/edge-hub/codec";
 import type { Store, ValueRecord } from "#edge/store";
 import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
-import { liveTwin, toCloud, twinToRow, type Twin } from "#edge/device-twin/twins";
-import { reportTwins } from "./twin-reports.ts";
+import { liveTwin, toCloud, twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 
 /** A new reported value of a twin, which differs in nothing else. */
 export interface ReportedTwinValue {
@@ -17,7 +15,6 @@ export interface ReportedTwinValue {
 export interface ValueBufferParts {
   readonly store: Store;
   readonly registry: DeviceRegistry;
-  readonly stamp: Stamp;
   readonly clock: Clock;
   readonly log: Logger;
   /** What a loss of power may take; 0: values are stored in the database before they are answered. */
@@ -48,16 +45,28 @@ export class ValueBuffer implements AsyncDisposable {
     this.#parts = parts;
   }
 
-  /** Takes over what a process left in the journal that was killed, or lost its power. */
+  /** Takes over into the memory what a process left in the journal that was killed, or lost its power. */
   recover(): void {
     const { store, registry, log } = this.#parts;
-    let taken = 0;
     for (const record of store.values.read()) {
       const device = registry.get(record.deviceId);
-      if (device && this.#recoverValue(device, record)) taken += 1;
+      if (device) this.#recoverValue(device, record);
     }
-    if (taken > 0) log.info("recovered values that were not in the database yet", { values: taken });
-    if (!store.values.isEmpty) this.#storeNow();
+    if (this.#rows.size > 0)
+      log.info("recovered values that were not in the database yet", { twins: this.#rows.size });
+  }
+
+  /** Stores what was recovered, once it is known what of it the cloud gets. @param report adds twins to the reports to the cloud */
+  storeRecovered(
+    report: (device: BoundDevice, twins: readonly (readonly [string, WireTwin])[]) => void,
+  ): void {
+    if (this.#parts.store.values.isEmpty) return;
+    for (const [key, device] of this.#rows) {
+      const name = key.slice(device.id.length + 1);
+      const twin = device.twins.get(name);
+      if (twin) report(device, [[name, toCloud(twin)]]);
+    }
+    this.#storeNow();
   }
 
   /** The values survive the end of edgecore when it returns. @returns false when they have to be stored otherwise */
@@ -119,19 +128,14 @@ export class ValueBuffer implements AsyncDisposable {
     store.telemetry.addLater(device.id, name, { at: timestamp, value }, historyPerProperty);
   }
 
-  /** @returns whether it is newer than what the database has */
-  #recoverValue(device: BoundDevice, record: ValueRecord): boolean {
-    const { store, stamp } = this.#parts;
-    const { name, atMs, version, uid } = record;
+  /** What the database has already, or something newer, is left out. */
+  #recoverValue(device: BoundDevice, record: ValueRecord): void {
+    const { name, version } = record;
     const before = device.twins.get(name);
-    if ((before?.actual?.edge ?? -1) >= version) return false;
+    if ((before?.actual?.edge ?? -1) >= version) return;
     const twin = recovered(before, record);
     device.twins.set(name, twin);
     this.#keep(device, name, twin);
-    const twins = [[name, toCloud(twin)] as const];
-    const report = { deviceId: device.id, uid: uid === "" ? undefined : uid, nowMs: atMs, twins };
-    reportTwins({ outbox: store.outbox, stamp }, report);
-    return true;
   }
 
   async #sync(): Promise<void> {

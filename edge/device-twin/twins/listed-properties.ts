@@ -1,7 +1,15 @@
+/** What a Device says about the reports of a property. */
+export interface ReportedProperty {
+  readonly name: string;
+  /** milliseconds */
+  readonly reportCycle?: number;
+  readonly reportToCloud?: boolean;
+}
+
 /** The properties that a Device object and its DeviceModel list. */
 export interface ListedProperties {
   /** Of the Device itself. */
-  readonly deviceProperties: readonly { readonly name: string }[];
+  readonly deviceProperties: readonly ReportedProperty[];
   /** Twin types of the model's properties; undefined for a property without a type. */
   readonly modelTypes: ReadonlyMap<string, string | undefined>;
   /** Whether these are all properties: not as long as the node does not have the model. */
@@ -12,6 +20,10 @@ export interface ListedProperties {
 export interface ListedProperty {
   /** Twin type in the model; undefined when the model has none. */
   readonly type: string | undefined;
+  /** Least time between two reports of its values, milliseconds; undefined: each is reported. */
+  readonly reportCycle: number | undefined;
+  /** Whether its values stay on the node. */
+  readonly isKept: boolean;
 }
 
 /** @returns undefined for a property that is not listed */
@@ -19,10 +31,10 @@ export function listedProperty(
   listed: ListedProperties | undefined,
   name: string,
 ): ListedProperty | undefined {
-  const isListed =
-    listed &&
-    (listed.modelTypes.has(name) || listed.deviceProperties.some((property) => property.name === name));
-  return isListed ? { type: listed.modelTypes.get(name) } : undefined;
+  const ofDevice = listed?.deviceProperties.find((property) => property.name === name);
+  if (!listed || (!ofDevice && !listed.modelTypes.has(name))) return undefined;
+  const { reportCycle, reportToCloud } = ofDevice ?? {};
+  return { type: listed.modelTypes.get(name), reportCycle, isKept: reportToCloud === false };
 }
 
 /** Names that were listed `before` and are no longer. */

@@ -19,10 +19,12 @@ import {
   type TwinChange,
   type WireTwin,
 } from "#edge/device-twin/twins";
+import type { ReportCycles } from "./report-cycles.ts";
 
 export interface TwinWriterParts {
   readonly commit: GroupCommit;
   readonly clock: Pick<Clock, "nowMs">;
+  readonly cycles: Pick<ReportCycles, "holds">;
   /** Called after the commit with reported values, and with the state when that is what changed. */
   readonly onReported?: ((device: BoundDevice, reported: Reported) => void) | undefined;
 }
@@ -50,7 +52,7 @@ export class TwinWriter {
    */
   write(device: BoundDevice, changes: readonly TwinChange[], wanted: Durability = "durable"): void {
     if (changes.length === 0) return;
-    const { commit, clock } = this.#parts;
+    const { commit, clock, cycles } = this.#parts;
     const nowMs = clock.nowMs();
     const durability = wanted === "buffered" && changes.every(isNewValueOnly) ? wanted : "durable";
     for (const { name, before, after } of changes) {
@@ -60,7 +62,8 @@ export class TwinWriter {
       if (durability === "durable" && actual && actual !== before?.actual && after.type !== deletedType)
         commit.addPoint(device, name, { at: nowMs, value: actual.value });
     }
-    const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
+    const reported = changes.filter((change) => !cycles.holds(device, change));
+    const twins = reported.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
     commit.reportTwins(device, nowMs, twins, durability);
     this.#tellReported(device, { values: newValues(changes), state: undefined });
   }
