@@ -47,15 +47,7 @@ export function makeReceivers(
   );
 
   const cycles = new ReportCycles({ commit, registry, clock });
-  const writer = new TwinWriter({
-    commit,
-    clock,
-    cycles,
-    onReported: ({ object }, reported) => {
-      if (object)
-        void port.emit("device.reported", { namespace: object.namespace, name: object.name, ...reported });
-    },
-  });
+  const writer = makeWriter(parts, { commit, cycles });
   const values = new DeviceValues({ commit, writer, clock, onRejected });
   const plain = new PlainDevices({ commit, values, clock, onFilters });
   const discovery = new HomeAssistantDiscovery({
@@ -92,6 +84,21 @@ export function makeReceivers(
     oldCommands: new OldCommands({ store: parts.store, registry, commit }),
     ...makeObjects(parts, { registry, warnings, commit, writer, plain, members, cycles }),
   };
+}
+
+function makeWriter(
+  { port, clock }: DeviceTwinParts,
+  { commit, cycles }: { readonly commit: GroupCommit; readonly cycles: ReportCycles },
+): TwinWriter {
+  return new TwinWriter({
+    commit,
+    clock,
+    cycles,
+    onReported: ({ object }, reported) => {
+      if (object)
+        void port.emit("device.reported", { namespace: object.namespace, name: object.name, ...reported });
+    },
+  });
 }
 
 type ObjectBasis = Pick<ReceiverBasis, "registry" | "warnings" | "commit"> &

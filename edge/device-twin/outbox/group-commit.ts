@@ -335,8 +335,8 @@ export class GroupCommit {
 }
 
 /** What the cloud gets of a property whose values stay on the node: what is expected of it. */
-function withoutValue({ actual: _, actual_version: __, ...rest }: WireTwin): WireTwin | undefined {
-  return rest.expected ? rest : undefined;
+function withoutValue({ expected, expected_version, optional, metadata }: WireTwin): WireTwin | undefined {
+  return expected && { expected, optional, metadata, ...(expected_version && { expected_version }) };
 }
 
 function notStored({ cause }: Failure): UnavailableError {
