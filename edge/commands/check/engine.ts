@@ -12,10 +12,20 @@ const answerMs = 5000;
 /** Whether the container engine answers, which it is, and whether it can run pods. Without an endpoint it is looked for. */
 export async function* checkEngine(
   configured: RuntimeEndpoint | undefined,
-  { dataDir, clock }: { readonly dataDir: string; readonly clock: Clock },
+  {
+    dataDir,
+    clock,
+    processes,
+  }: {
+    readonly dataDir: string;
+    readonly clock: Clock;
+    /** Whether pods may run programs of the machine, so that no engine is needed. */
+    readonly processes: boolean;
+  },
 ): AsyncGenerator<Finding> {
   const endpoint = configured ?? (await findEndpoint({ dataDir, clock }))?.endpoint;
-  if (!endpoint)
+  if (!endpoint && processes) yield ok(subject, "none: pods run programs of this machine (edged.processes)");
+  else if (!endpoint)
     yield fail(
       subject,
       "found neither Docker nor containerd nor CRI-O",

@@ -43,7 +43,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkWrites(pid);
   yield* checkNodeIdentity(config, clock.nowMs());
   yield* checkCloudLink(config, clock);
-  yield* checkEngine(edged.runtimeEndpoint, { dataDir, clock });
+  yield* checkEngine(edged.runtimeEndpoint, { dataDir, clock, processes: edged.processes !== undefined });
   yield* checkImages(config);
   yield* checkBrokers(config, running, clock.nowMs());
   for (const port of [...queryPorts(config.deviceTwin), ...servicePorts(config), ...nodeApiPorts(config)])

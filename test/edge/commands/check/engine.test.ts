@@ -16,7 +16,9 @@ describe.skipIf(!hasContainerd())("a containerd without a network and without a 
   afterAll(() => engine[Symbol.asyncDispose]());
 
   const examine = () =>
-    Array.fromAsync(checkEngine({ kind: "cri", address: engine.endpoint }, { dataDir: "", clock }));
+    Array.fromAsync(
+      checkEngine({ kind: "cri", address: engine.endpoint }, { dataDir: "", clock, processes: false }),
+    );
 
   test("is found to have neither network nor image for pods, and has the image once its archive was imported", async () => {
     const [network, image] = await examine();
@@ -52,6 +54,6 @@ describe.skipIf(!hasContainerd())("a containerd without a network and without a 
 
 test("an endpoint where nothing is fails", async () => {
   const endpoint = { kind: "cri", address: "unix:///tmp/kubeedge-no-such.sock" } as const;
-  const found = await Array.fromAsync(checkEngine(endpoint, { dataDir: "", clock }));
+  const found = await Array.fromAsync(checkEngine(endpoint, { dataDir: "", clock, processes: false }));
   expect(found.map(({ state, subject }) => [state, subject])).toEqual([["fail", "container engine"]]);
 });
