@@ -13,8 +13,8 @@ export interface MqttLoad {
   readonly window: number;
 }
 
-/** Bytes that may be under way to the subscriber of QoS 0: what it has not got would be dropped otherwise. */
-const mostUnderWay = 4 * 1024 * 1024;
+/** Bytes that may be under way to the subscriber of QoS 0: well below what the broker keeps for one client before it drops. */
+const mostUnderWay = 1024 * 1024;
 
 interface RawSocket {
   readonly send: (bytes: Buffer) => void;
