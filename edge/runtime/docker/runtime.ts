@@ -78,6 +78,8 @@ function connectionOf(address: string): Docker.DockerOptions {
 
 class DockerRuntime implements ContainerRuntime {
   readonly #docker: Docker;
+  /** Of the machine of the engine, once it was asked. */
+  #cpus: number | undefined;
   readonly #options: DockerRuntimeOptions;
   readonly #closed = new AbortController();
   readonly #calls: DockerCalls;
@@ -165,7 +167,7 @@ class DockerRuntime implements ContainerRuntime {
   }
 
   async create(spec: ContainerSpec): Promise<string> {
-    const body = containerBody(spec, this.#options);
+    const body = containerBody(await this.#withinCpus(spec), this.#options);
     try {
       return await this.#create(spec.identity.container, body);
     } catch (error) {
@@ -175,6 +177,13 @@ class DockerRuntime implements ContainerRuntime {
       if (!image) throw error;
       return this.#create(spec.identity.container, { ...body, Image: image.id });
     }
+  }
+
+  /** More processors than there are is no limit, and Docker takes no such number. */
+  async #withinCpus<T extends ContainerResources>(wanted: T): Promise<T> {
+    if (wanted.nanoCpus === undefined || wanted.nanoCpus <= 1e9) return wanted;
+    this.#cpus ??= (await this.#calls.call("ask the engine", {}, () => this.#docker.info())).NCPU as number;
+    return { ...wanted, nanoCpus: Math.min(wanted.nanoCpus, this.#cpus * 1e9) };
   }
 
   async #create(name: string, body: Docker.ContainerCreateOptions): Promise<string> {
@@ -203,7 +212,8 @@ class DockerRuntime implements ContainerRuntime {
   }
 
   async update(id: string, resources: ContainerResources): Promise<void> {
-    const update = (): Promise<unknown> => this.#docker.getContainer(id).update(resourcesOf(resources));
+    const possible = resourcesOf(await this.#withinCpus(resources));
+    const update = (): Promise<unknown> => this.#docker.getContainer(id).update(possible);
     await this.#calls.call("update container", {}, update);
   }
 

@@ -65,6 +65,9 @@ function resizing(open: () => Promise<ContainerRuntime>, network = plainSandbox.
       { memory: 128 * mebi, quota: 20_000 },
     ]);
     expect((await runtime.inspect(id))?.phase).toBe("running");
+    const vast = await pod.start("vast", { nanoCpus: 4096e9 });
+    await runtime.update(vast, { nanoCpus: 8192e9 });
+    expect((await runtime.inspect(vast))?.phase).toBe("running");
     expect(await codeOf(runtime.update("none", { cpuShares: 2 }))).toBe("container-not-found");
   });
 }
