@@ -82,7 +82,15 @@ const container: Fields = {
     protocol: "text",
   }),
   resources: quantities,
-  volumeMounts: list({ name: "text", mountPath: "text", subPath: "text", subPathExpr: "text" }),
+  resizePolicy: list({ resourceName: "text", restartPolicy: "text" }),
+  volumeMounts: list({
+    name: "text",
+    mountPath: "text",
+    subPath: "text",
+    subPathExpr: "text",
+    readOnly: "flag",
+    recursiveReadOnly: "text",
+  }),
   livenessProbe: probe,
   readinessProbe: probe,
   startupProbe: probe,
@@ -95,6 +103,21 @@ const container: Fields = {
     capabilities: { add: texts, drop: texts },
     procMount: "text",
   },
+};
+
+const containerState: Fields = {
+  running: { startedAt: "text" },
+  terminated: { exitCode: "number" },
+  waiting: { reason: "text" },
+};
+
+const containerStatus: Fields = {
+  name: "text",
+  containerID: "text",
+  restartCount: "number",
+  state: containerState,
+  lastState: containerState,
+  resources: quantities,
 };
 
 const volume: Fields = {
@@ -156,9 +179,9 @@ const pod: Fields = {
   status: {
     startTime: "text",
     conditions: list({ type: "text", status: "text" }),
-    containerStatuses: list({ name: "text", containerID: "text" }),
-    initContainerStatuses: list({ name: "text", containerID: "text" }),
-    ephemeralContainerStatuses: list({ name: "text", containerID: "text" }),
+    containerStatuses: list(containerStatus),
+    initContainerStatuses: list(containerStatus),
+    ephemeralContainerStatuses: list(containerStatus),
   },
 };
 

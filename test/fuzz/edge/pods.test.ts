@@ -32,7 +32,13 @@ const container = {
   ports: [{ name: "web", containerPort: 80, hostPort: 8080, hostIP: "127.0.0.1", protocol: "TCP" }],
   resources: { limits: { cpu: "1", memory: "64Mi" }, requests: { cpu: "10m", "ephemeral-storage": "1Mi" } },
   volumeMounts: [
-    { name: "empty", mountPath: "/e", readOnly: true, mountPropagation: "None" },
+    {
+      name: "empty",
+      mountPath: "/e",
+      readOnly: true,
+      mountPropagation: "None",
+      recursiveReadOnly: "IfPossible",
+    },
     { name: "map", mountPath: "/m" },
     { name: "all", mountPath: "/all" },
   ],
@@ -43,6 +49,7 @@ const container = {
   terminationMessagePath: "/dev/termination-log",
   terminationMessagePolicy: "FallbackToLogsOnError",
   securityContext: { runAsUser: 1, privileged: false, capabilities: { add: ["KILL"], drop: ["ALL"] } },
+  resizePolicy: [{ resourceName: "memory", restartPolicy: "RestartContainer" }],
   stdin: true,
   tty: false,
 };
@@ -112,7 +119,25 @@ const base = {
       seccompProfile: { type: "RuntimeDefault" },
     },
   },
-  status: { conditions: [{ type: "a/b", status: "True" }] },
+  status: {
+    conditions: [{ type: "a/b", status: "True" }],
+    startTime: "2026-01-01T00:00:00Z",
+    containerStatuses: [
+      {
+        name: "c",
+        state: { running: { startedAt: "2026-01-01T00:00:00Z" } },
+        lastState: {},
+        ready: true,
+        restartCount: 1,
+        image: "app:1",
+        imageID: "",
+        containerID: "fake://1",
+        resources: { limits: { cpu: "1" }, requests: { cpu: "10m" } },
+        allocatedResources: { cpu: "10m" },
+      },
+    ],
+    initContainerStatuses: [{ name: "i", ready: false, restartCount: 0, image: "app:1", imageID: "" }],
+  },
 };
 
 type Path = readonly (string | number)[];
@@ -173,40 +198,48 @@ function goodPod(name: string): Pod {
 }
 
 fuzz("pods of any shape", () =>
-  fc.asyncProperty(fc.array(mutation, { minLength: 1, maxLength: 3 }), async (mutations) => {
-    using dir = tempDir("fuzz-pods");
-    const clock = new FakeClock();
-    const runtime = new FakeRuntime(clock);
-    runtime.addImage("app:1");
-    await using edge = new EdgedHarness();
-    edge.objects.set("default/configmap/page", { metadata: { name: "page" }, data: { a: "1" } });
-    await edge.start(runtime, clock, { dataDir: dir.path });
-    const isRunning = (name: string): boolean => edge.status(`uid-${name}`)?.phase === "Running";
-    await edge.apply(goodPod("before"));
-    await clock.advance(1000);
-    const pod = mutated(mutations);
-    await edge.apply(pod);
-    await clock.advance(20_000);
-    await edge.apply(goodPod("after"));
-    await clock.advance(20_000);
-    const fail = (what: string): never => {
-      throw new Error(
-        `${what}\n${JSON.stringify(edge.events.map((one) => one.message))}\n${edge.log.lines.join("\n")}`,
-      );
-    };
-    if (edge.errors.length > 0) fail(`errors: ${edge.errors.join()}`);
-    if (!isRunning("before") || !isRunning("after")) fail("another pod suffers");
-    const warnings = edge.events.filter(({ type }) => type === "Warning");
-    if (warnings.some(({ involvedObject }) => !["odd", "edge-1"].includes(involvedObject.name ?? "")))
-      fail("an Event of another");
-    const isExplained = warnings.length > 0 || edge.reasons().includes("DeadlineExceeded");
-    if (!isRunning("odd") && !isExplained) fail("no Event says why the pod does not run");
-    const deletion = { deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0 };
-    await edge.apply({ ...pod, metadata: { ...pod.metadata, ...deletion } });
-    await clock.advance(60_000);
-    if (!edge.terminated.some(({ uid }) => uid === "uid-odd")) fail("the pod is never removed");
-    if (existsSync(join(dir.path, "pods/uid-odd"))) fail("its files are left");
-    if (runtime.specs().some(({ identity }) => identity.podUid === "uid-odd"))
-      fail("its containers are left");
-  }),
+  fc.asyncProperty(
+    fc.array(mutation, { minLength: 1, maxLength: 3 }),
+    fc.boolean(),
+    async (mutations, isUpdate) => {
+      using dir = tempDir("fuzz-pods");
+      const clock = new FakeClock();
+      const runtime = new FakeRuntime(clock);
+      runtime.addImage("app:1");
+      await using edge = new EdgedHarness();
+      edge.objects.set("default/configmap/page", { metadata: { name: "page" }, data: { a: "1" } });
+      await edge.start(runtime, clock, { dataDir: dir.path });
+      const isRunning = (name: string): boolean => edge.status(`uid-${name}`)?.phase === "Running";
+      await edge.apply(goodPod("before"));
+      await clock.advance(1000);
+      const pod = mutated(mutations);
+      if (isUpdate) {
+        await edge.apply(mutated([]));
+        await clock.advance(5000);
+      }
+      await edge.apply(pod);
+      await clock.advance(20_000);
+      await edge.apply(goodPod("after"));
+      await clock.advance(20_000);
+      const fail = (what: string): never => {
+        throw new Error(
+          `${what}\n${JSON.stringify(edge.events.map((one) => one.message))}\n${edge.log.lines.join("\n")}`,
+        );
+      };
+      if (edge.errors.length > 0) fail(`errors: ${edge.errors.join()}`);
+      if (!isRunning("before") || !isRunning("after")) fail("another pod suffers");
+      const warnings = edge.events.filter(({ type }) => type === "Warning");
+      if (warnings.some(({ involvedObject }) => !["odd", "edge-1"].includes(involvedObject.name ?? "")))
+        fail("an Event of another");
+      const isExplained = warnings.length > 0 || edge.reasons().includes("DeadlineExceeded");
+      if (!isRunning("odd") && !isExplained) fail("no Event says why the pod does not run");
+      const deletion = { deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0 };
+      await edge.apply({ ...pod, metadata: { ...pod.metadata, ...deletion } });
+      await clock.advance(60_000);
+      if (!edge.terminated.some(({ uid }) => uid === "uid-odd")) fail("the pod is never removed");
+      if (existsSync(join(dir.path, "pods/uid-odd"))) fail("its files are left");
+      if (runtime.specs().some(({ identity }) => identity.podUid === "uid-odd"))
+        fail("its containers are left");
+    },
+  ),
 );
