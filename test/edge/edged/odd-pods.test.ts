@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { busyboxImage, hasEngine } from "#internal/test/support/machine/container-engine.ts";
 import { edgedWorld, idle, isRunning, podOf, shell } from "#internal/test/support/edge/edged-world.ts";
-import type { Container, Pod, PodSpec } from "#shared/kube";
+import type { Pod, PodSpec } from "#shared/kube";
 
 const owner = `odd-pods-${process.pid}`;
 const image = `kubeedge-odd-pods-${process.pid}:1`;
@@ -106,9 +106,7 @@ describe.skipIf(!hasEngine())("pods that nobody can run", () => {
     await at.edge.until("a pod", () => isRunning(at.edge, before));
     const pods = odd.map(([name, container, spec = {}]) =>
       podOf(`odd-${name}`, {
-        containers: [
-          shell(image, idle, { imagePullPolicy: "IfNotPresent", ...container } as Partial<Container>),
-        ],
+        containers: [shell(image, idle, { imagePullPolicy: "IfNotPresent", ...container })],
         ...(spec as Partial<PodSpec>),
       }),
     );
