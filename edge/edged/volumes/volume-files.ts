@@ -113,7 +113,10 @@ function filesOf(volume: string, source: FileSource, mode: number, sources: Volu
     return dataFiles(volume, `configmap/${configMap.name ?? ""}`, { ...configMap, mode }, sources);
   if (secret) return dataFiles(volume, `secret/${secret.name ?? ""}`, { ...secret, mode }, sources);
   if (downwardAPI) return (downwardAPI.items ?? []).map((item) => downwardFile(volume, item, mode, sources));
-  return token ? tokenFiles(volume, token, mode, sources) : [];
+  if (token) return tokenFiles(volume, token, mode, sources);
+  const [unknown] = Object.keys(source);
+  if (unknown === undefined) return [];
+  throw new VolumeError(volume, `its source ${unknown} is not supported on this node`);
 }
 
 /** As kubelet: a token is readable by the one user of all containers, by the group of `fsGroup`, or else by all users. */

@@ -103,6 +103,14 @@ function write(podDir: string, files: readonly VolumeFile[], stamp: string, gid?
   return writeVolume({ volumes, staging, name: "v" }, { files, stamp, gid });
 }
 
+test("volumeFiles refuses a projected source that this node does not know", () => {
+  const source = { clusterTrustBundle: { path: "ca.pem", signerName: "example.com/signer" } };
+  const volume = { name: "v", projected: { sources: [{}, source] } };
+  expect(() => volumeFiles(volume, sources)).toThrow(
+    'MountVolume.SetUp failed for volume "v" : its source clusterTrustBundle is not supported on this node',
+  );
+});
+
 test("writeFiles swaps all files at once and returns whether anything changed", () => {
   using dir = tempDir();
   const volume = join(dir.path, "volumes/v");
