@@ -91,7 +91,7 @@ describe.skipIf(!hasEngine())("pods that nobody can run", () => {
   });
   afterAll(() => made?.[Symbol.dispose]());
 
-  test("are told of by an Event of their own, and another pod runs on beside them, with its probes", async () => {
+  test("get an Event each, and another pod runs on beside them, with its probes", async () => {
     await using at = await edgedWorld(owner);
     const probe = {
       exec: { command: ["true"] },
