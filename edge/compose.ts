@@ -3,9 +3,10 @@ import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startDeviceRules, type DeviceRules, type DeviceRulesParts } from "#edge/device-twin/values/rules";
 import { startDmi, type DmiParts } from "#edge/device-twin/dmi";
 import { startOwnMappers } from "#edge/device-twin/dmi/own-mappers";
+import { startDrivers } from "#edge/drivers";
 import { startEdged, type Edged, type EdgedSettings } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
-import { EdgeFigures } from "#edge/figures";
+import { EdgeFigures } from "#edge/meta-manager/figures";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
 import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
@@ -18,6 +19,7 @@ import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { EdgeConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
 import { isMachineStopping } from "#shared/service-manager";
 import type { EdgeCatalog } from "#shared/topics";
 import { startMetaServer, type MetaServer } from "#edge/meta-server";
@@ -53,7 +55,6 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       { port: bus.port("devicetwin"), store, clock, log: log("devicetwin"), figures: served.answer },
     ),
   );
-  stack.use(await startMappers(config, { bus, store, show: twin.show, clock, log: log("dmi") }));
   if (twin.queryPort !== undefined) deps.reportPort("devices", twin.queryPort);
   const broker = stack.use(
     await startEventBus(
@@ -61,6 +62,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       { port: bus.port("eventbus"), store, clock, log: log("eventbus") },
     ),
   );
+  stack.use(await startProtocols(config, { bus, store, show: twin.show, clock }, log));
   stack.use(deps.onReload(() => refuseReload(config)));
   stack.use(deps.onReload(() => broker.reload()));
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
@@ -125,16 +127,24 @@ function openRuntime(
   });
 }
 
-/** The socket for mappers, where it is enabled. */
-async function startMappers(
-  { nodeName: node, deviceTwin: { dmiSocket: socket, mappers } }: EdgeConfig,
-  { bus, ...parts }: Omit<DmiParts, "port"> & { readonly bus: Bus<EdgeCatalog> },
+type ProtocolParts = Omit<DmiParts, "log" | "port"> & { readonly bus: Bus<EdgeCatalog> };
+
+/** Drivers of protocols, and the socket for mappers with the mappers beside edgecore where it is enabled. */
+async function startProtocols(
+  { nodeName: node, deviceTwin: { dmiSocket: socket, mappers, mapperProtocols: disabled } }: EdgeConfig,
+  { bus, ...parts }: ProtocolParts,
+  log: (module: string) => Logger,
 ): Promise<AsyncDisposable> {
-  if (socket === undefined) return new AsyncDisposableStack();
   await using stack = new AsyncDisposableStack();
-  stack.use(await startDmi({ node, socket }, { port: bus.port("dmi"), ...parts }));
-  const { clock, log } = parts;
-  stack.use(startOwnMappers(mappers, { command: [...ownCommand(), "run-mapper"], socket, clock, log }));
+  let hasMapper: (protocol: string) => boolean = () => false;
+  if (socket !== undefined) {
+    const dmiParts = { port: bus.port("dmi"), ...parts, log: log("dmi") } as const;
+    ({ hasMapper } = stack.use(await startDmi({ node, socket }, dmiParts)));
+    const command = [...ownCommand(), "run-mapper"];
+    stack.use(startOwnMappers(mappers, { command, socket, clock: parts.clock, log: log("dmi") }));
+  }
+  const driverParts = { port: bus.port("drivers"), ...parts, hasMapper, log: log("drivers") } as const;
+  stack.use(await startDrivers({ node, disabled }, driverParts));
   return stack.move();
 }
 

@@ -17,7 +17,7 @@ import type {
 import { isUpload, type GroupCommit } from "#edge/device-twin/outbox";
 import { answerHistory } from "#edge/device-twin/query";
 import type { DeviceRequests } from "#edge/device-twin/requests";
-import type { CloudTwins, PlainDevices, ReportCycles } from "#edge/device-twin/values";
+import type { CloudTwins, DrivenDevices, PlainDevices, ReportCycles } from "#edge/device-twin/values";
 
 export type DeviceTwinPort = Port<
   EdgeCatalog,
@@ -30,7 +30,13 @@ export type DeviceTwinPort = Port<
   | "device.reported",
   "cloud.members" | "cloud.desired",
   "link.changed",
-  "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed" | "device.desire" | "mapper.report"
+  | "mqtt.received"
+  | "mqtt.filters"
+  | "twin.deliver"
+  | "device.changed"
+  | "device.desire"
+  | "mapper.report"
+  | "driver.report"
 >;
 
 export interface DeviceTwinParts {
@@ -48,6 +54,7 @@ export interface Receivers {
   readonly commit: GroupCommit;
   readonly requests: DeviceRequests;
   readonly plain: PlainDevices;
+  readonly driven: DrivenDevices;
   readonly discovery: HomeAssistantDiscovery;
   readonly cloudTwins: CloudTwins;
   readonly membership: Membership;
@@ -93,6 +100,7 @@ export function serveBus(node: string, parts: DeviceTwinParts, receivers: Receiv
   );
   stack.use(port.answer("device.desire", (change) => changes.desire(change)));
   stack.use(port.answer("mapper.report", (report) => requests.report(report)));
+  stack.use(port.answer("driver.report", (report) => receivers.driven.report(report)));
   stack.use(
     port.on("link.changed", ({ connected }) => {
       sync.linkChanged(connected);

@@ -16,7 +16,14 @@ import {
 } from "#edge/device-twin/objects";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { DeviceRequests } from "#edge/device-twin/requests";
-import { CloudTwins, DeviceValues, PlainDevices, ReportCycles, TwinWriter } from "#edge/device-twin/values";
+import {
+  CloudTwins,
+  DeviceValues,
+  DrivenDevices,
+  PlainDevices,
+  ReportCycles,
+  TwinWriter,
+} from "#edge/device-twin/values";
 import type { DeviceTwinParts, Receivers } from "./bus.ts";
 
 export interface ReceiverBasis {
@@ -34,7 +41,6 @@ export function makeReceivers(
   parts: DeviceTwinParts,
   { registry, warnings, announcements, commit, limitedLog }: ReceiverBasis,
 ): Receivers {
-  const { node } = config;
   const { port, clock, log } = parts;
   const onRejected = ({ id, object }: BoundDevice, rejected: readonly RejectedValue[]): void => {
     limitedLog.warn("values of a device not taken", { device: id, problems: rejected });
@@ -51,7 +57,7 @@ export function makeReceivers(
   const values = new DeviceValues({ commit, writer, clock, onRejected });
   const plain = new PlainDevices({ commit, values, clock, onFilters });
   const discovery = new HomeAssistantDiscovery({
-    node,
+    node: config.node,
     prefix: config.discoveryPrefix,
     commit,
     announcements,
@@ -64,11 +70,11 @@ export function makeReceivers(
     writer,
     cloudTwins,
     clock,
-    node,
+    node: config.node,
     onRejected,
     onUnknown,
   });
-  const members = new Members({ commit, plain, clock, node });
+  const members = new Members({ commit, plain, clock, node: config.node });
   const attributes = new AttributeUpdates({ registry, commit, clock });
   const membership = new Membership({ registry, commit, clock, members, attributes, cloudTwins });
   return {
@@ -76,6 +82,7 @@ export function makeReceivers(
     commit,
     requests,
     plain,
+    driven: new DrivenDevices({ registry, values }),
     discovery,
     cloudTwins,
     membership,

@@ -88,7 +88,7 @@ const globals = [
   { pattern: /\bprocess\.(env|exit)\b|\bBun\.env\b/, owners: processOwners, what: "the environment or exit" },
   {
     pattern:
-      /\bDate\.now\(|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\bBun\.sleep\(|\bperformance\.now\(/,
+      /\bDate\.now\(|\bMath\.random\(|(?<!client\.)\bsetTimeout\(|\bsetInterval\(|\bBun\.sleep\(|\bperformance\.now\(/,
     owners: timeOwners,
     what: "time or chance without the clock",
   },

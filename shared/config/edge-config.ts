@@ -105,6 +105,8 @@ export interface TwinConfig {
   readonly mappers: readonly string[];
   /** What a loss of power may take of values of QoS 0; 0: nothing. */
   readonly flushMs: number;
+  /** Protocols that are left to mappers, in lower case. */
+  readonly mapperProtocols: readonly string[];
 }
 
 export interface ServiceBusConfig {
@@ -367,5 +369,6 @@ function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): Omit<TwinConfi
     discoveryPrefix: orNothing(twin["discovery-prefix"]),
     dmiSocket: orNothing(twin["dmi-socket"]),
     mappers: twin.mappers,
+    mapperProtocols: twin["mapper-protocols"].map((protocol) => protocol.toLowerCase()),
   };
 }

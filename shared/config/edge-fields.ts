@@ -218,6 +218,10 @@ export const edgeFields = {
       "Directories with mappers made by `edgecore new-mapper`, which edgecore runs as processes beside it.",
       [],
     ),
+    "mapper-protocols": texts(
+      "Protocols of devices that are left to mappers although edgecore has a driver for them, such as modbus. A mapper that registers takes over its protocol anyway.",
+      [],
+    ),
     "discovery-prefix": textLike(
       "Topic prefix of Home Assistant discovery, e.g. homeassistant. Discovered devices are offered to the cloud. Empty: disabled.",
       "",

@@ -1,9 +1,9 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
-export type { MappingProblem } from "./config-reader.ts";
+export type { ConfigLayer, MappingProblem } from "./config-reader.ts";
 export type { DeviceMapping, PropertyMapping } from "./mapping.ts";
 export { commandChanges, commandProblems, commandsOf, type DeviceCommand } from "./commands.ts";
-export { readReport, type DeviceReport } from "./report.ts";
-export type { RejectedValue } from "#shared/devices/payloads";
+export { longestReportedValue, readReport, type DeviceReport } from "./report.ts";
+export { readBinary, type RejectedValue } from "#shared/devices/payloads";
 export { commandNames } from "./set-mapping.ts";
 export { sanitizeDevice } from "./sanitize.ts";
 export type { StateMemory } from "./state-mapping.ts";

@@ -26,7 +26,7 @@ export interface DeviceReport {
  * Characters of a value that a plain device reports, for which KubeEdge has no limit: long enough for the lists and
  * documents that devices send, and small beside the megabyte that a Device may have.
  */
-const longestReportedValue = 16_384;
+export const longestReportedValue = 16_384;
 
 interface Received extends Message {
   readonly payload: Uint8Array;

@@ -16,6 +16,7 @@ import type {
   DesiredChange,
   DesiredRequest,
   LeaseRequest,
+  DriverReport,
   MapperReport,
   MembersRequest,
   MirrorRequest,
@@ -106,6 +107,13 @@ export interface EdgeCatalog {
    * Rejects UnavailableError when it cannot be stored.
    */
   "mapper.report": { body: MapperReport; reply: readonly RefusedValue[] | undefined };
+  /**
+   * Answered by devicetwin when what it took is stored, with what it did not take; undefined: this node has no such device.
+   * Rejects UnavailableError when it cannot be stored.
+   */
+  "driver.report": { body: DriverReport; reply: readonly RefusedValue[] | undefined };
+  /** A mapper has registered for a protocol. Emitted by dmi. */
+  "mapper.registered": { event: { readonly protocol: string } };
   /** Twins or states of these devices changed, and are on disk. Emitted by devicetwin. */
   "devices.changed": { event: { readonly devices: readonly DeviceName[] } };
 

@@ -93,6 +93,14 @@ export interface ReportedProperty {
   readonly type?: string | undefined;
 }
 
+/** What a driver has read of a device. */
+export interface DriverReport {
+  readonly namespace: string;
+  readonly name: string;
+  readonly values: readonly { readonly name: string; readonly value: string }[];
+  readonly state?: "offline" | "online";
+}
+
 /** What of a report was not taken. */
 export interface RefusedValue {
   /** Name of the property, or "the state". */

@@ -39,6 +39,7 @@ export type {
   DesiredChange,
   DesiredRequest,
   LeaseRequest,
+  DriverReport,
   MapperReport,
   MembersRequest,
   MirrorRequest,

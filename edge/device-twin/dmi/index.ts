@@ -27,6 +27,11 @@ export interface DmiParts {
   readonly log: Logger;
 }
 
+export interface Dmi extends Running {
+  /** Whether a mapper has registered for a protocol, now or before a restart. */
+  readonly hasMapper: (protocol: string) => boolean;
+}
+
 /** Each mapper has one; those of KubeEdge open another for each report. */
 const mostConnections = 512;
 
@@ -34,7 +39,7 @@ const mostConnections = 512;
  * The device mapper interface (DMI) of KubeEdge 1.12 and later: mappers register at a socket and report values; edgecore brings them
  * their devices and models. Objects are looked at from the first mapper on. A socket that cannot be served is no reason not to start.
  */
-export async function startDmi({ node, socket }: DmiConfig, parts: DmiParts): Promise<Running> {
+export async function startDmi({ node, socket }: DmiConfig, parts: DmiParts): Promise<Dmi> {
   const { port, store, show, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
   const { metas } = store;
@@ -43,11 +48,12 @@ export async function startDmi({ node, socket }: DmiConfig, parts: DmiParts): Pr
     clock,
     emit: (event) => port.emit("event.recorded", { event }),
   });
+  const onRegistered = (protocol: string): unknown => port.emit("mapper.registered", { protocol });
   let made: { readonly mappers: Mappers; readonly objects: DmiObjects } | undefined;
   const opened = (): { readonly mappers: Mappers; readonly objects: DmiObjects } => {
     if (made) return made;
     const objects = new DmiObjects({ metas, show });
-    made = { objects, mappers: new Mappers({ metas, objects, recorder, clock, log }) };
+    made = { objects, mappers: new Mappers({ metas, objects, recorder, onRegistered, clock, log }) };
     return made;
   };
   stack.defer(() => made?.mappers[Symbol.asyncDispose]());
@@ -65,7 +71,8 @@ export async function startDmi({ node, socket }: DmiConfig, parts: DmiParts): Pr
     return server;
   };
   stack.use(await keepSocket({ path: socket, listen, clock, log }));
-  return running("dmi", stack.move());
+  const hasMapper = (protocol: string): boolean => made?.mappers.has(protocol) ?? false;
+  return Object.assign(running("dmi", stack.move()), { hasMapper });
 }
 
 /** Mappers of KubeEdge before 1.16 know no namespaces. */

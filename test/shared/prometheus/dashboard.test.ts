@@ -13,7 +13,9 @@ test("the dashboard for Grafana asks for metrics that there are", () => {
   const asked = exprs.flatMap(
     (expr) => expr.match(/\b(kubeedge|apiserver|container|node|process)_\w+/g) ?? [],
   );
-  const folders = ["cloud/usage", "edge/figures", "shared/prometheus"].map((folder) => join(root, folder));
+  const folders = ["cloud/usage", "edge/meta-manager/figures", "shared/prometheus"].map((folder) =>
+    join(root, folder),
+  );
   const source = folders
     .flatMap((folder) => readdirSync(folder).map((file) => readFileSync(join(folder, file), "utf8")))
     .join("\n");

@@ -15,6 +15,8 @@ export interface MappersParts {
   readonly metas: Store["metas"];
   readonly objects: DmiObjects;
   readonly recorder: Pick<DeviceEventRecorder, "record" | "recordOnNode">;
+  /** A mapper has registered for a protocol. */
+  readonly onRegistered: (protocol: string) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -85,8 +87,14 @@ export class Mappers implements AsyncDisposable {
     this.#save(link);
     link.compareAll();
     const { name: mapper, protocol, dmi, address: socket } = info;
+    this.#parts.onRegistered(protocol);
     log.info("a mapper registered", { mapper, protocol, dmi, socket, devices: data.deviceList.length });
     return data;
+  }
+
+  /** Whether a mapper has registered for a protocol. */
+  has(protocol: string): boolean {
+    return this.#links.has(protocol);
   }
 
   /** A row was stored or removed. */

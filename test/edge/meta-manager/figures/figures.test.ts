@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { EdgeFigures, type ServedFigures } from "#edge/figures";
+import { EdgeFigures, type ServedFigures } from "#edge/meta-manager/figures";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import type { EdgeCatalog } from "#shared/topics";

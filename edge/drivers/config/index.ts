@@ -1,0 +1,2 @@
+/** Reads `configData`. */
+export { ConfigFields } from "./config-fields.ts";

@@ -1,0 +1,2 @@
+/** What a protocol of devices has to do. */
+export type { Driver, Link, LinkParts, Point, PropertyKind, Reading } from "./driver.ts";

@@ -1,0 +1,2 @@
+/** Serial ports. */
+export { SerialLine, type LineSettings } from "./serial-line.ts";
