@@ -1,6 +1,8 @@
 import { ptr } from "bun:ffi";
 import { closeSync, constants, fdatasync, fstatSync, openSync, write, writeSync } from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
+import { syncFolder } from "#shared/files";
 
 const writeLater = promisify(write);
 const syncLater = promisify(fdatasync);
@@ -27,7 +29,15 @@ export class SectorFile implements Disposable {
     this.#path = path;
     this.#isDirect = direct !== undefined;
     this.#file = direct ?? openSync(path, flags, 0o600);
-    this.#size = Math.floor(fstatSync(this.#file).size / pageBytes) * pageBytes;
+    // Up, not down: zeros must not be written over what is there.
+    this.#size = Math.ceil(fstatSync(this.#file).size / pageBytes) * pageBytes;
+    try {
+      // Its blocks are on disk after each write; its name has to be as well.
+      syncFolder(dirname(path));
+    } catch (error) {
+      closeSync(this.#file);
+      throw error;
+    }
   }
 
   /** Writes the bytes, filled up to whole sectors, at a multiple of `sectorBytes`. @returns the bytes they take there */

@@ -68,7 +68,7 @@ export class ValueJournal implements Disposable {
     const rest = this.#tails.flatMap((tail) => {
       const batches = [...decodeBatches(contentOf(tail.path), mark, 1)];
       tail.bytes = batches.at(-1)?.end ?? 0;
-      return batches.filter(({ sequence }) => sequence > written);
+      return batches.flatMap((batch) => recordsAfter(written, batch));
     });
     rest.sort((a, b) => a.sequence - b.sequence);
     this.#bytes = stored.at(-1)?.end ?? 0;
@@ -156,21 +156,23 @@ export class ValueJournal implements Disposable {
     this.#current = 1 - before;
     const first = sequence - records.length;
     const generation = this.#generation;
+    let done = 0;
     try {
       this.#file ??= new SectorFile(this.#path);
-      for (let at = 0; at < records.length; at += recordsABatch) {
-        const some = records.slice(at, at + recordsABatch);
-        const bytes = this.#encode({ sequence: first + at + some.length, records: some }, true);
+      while (done < records.length) {
+        const some = records.slice(done, done + recordsABatch);
+        const bytes = this.#encode({ sequence: first + done + some.length, records: some }, true);
         const written = await this.#file.write(bytes, this.#bytes);
         // They are in the database meanwhile.
         if (this.#generation !== generation) return;
         this.#bytes += written;
+        done += some.length;
       }
       this.#tailOf(before).bytes = 0;
     } catch (error) {
       if (this.#generation !== generation) return;
-      // Those in the tail stay there: what comes goes behind them.
-      this.#unsynced = [...records, ...this.#unsynced];
+      // Those in the tail stay there: what comes goes behind them. Those in the file are not written again: their sequence has passed.
+      this.#unsynced = [...records.slice(done), ...this.#unsynced];
       throw error;
     }
   }
@@ -190,6 +192,12 @@ export class ValueJournal implements Disposable {
   #encode(batch: Batch, compress: boolean): Buffer {
     return encodeBatch({ salt: this.#salt, generation: this.#generation }, batch, { compress });
   }
+}
+
+/** The records of a batch that are not among the first ones, so many, of all; none or one batch. */
+function recordsAfter(written: number, { sequence, records }: Batch): Batch[] {
+  const left = Math.min(sequence - written, records.length);
+  return left > 0 ? [{ sequence, records: records.slice(-left) }] : [];
 }
 
 function contentOf(path: string): Buffer {
