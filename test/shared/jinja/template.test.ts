@@ -118,6 +118,55 @@ test("a pattern that backtracks elsewhere costs linear time", () => {
   expect(rendered("{{ value | regex_search('^(a+)+$') }}", "a".repeat(50_000) + "b")).toBe("False");
 });
 
+const tooLarge = {
+  kind: "problem",
+  problem: "has a pattern of more than 1000 parts with its counts written out",
+};
+const tooLong = { kind: "problem", problem: "takes too many steps" };
+
+test.each([
+  "(?:.?){1000}".repeat(18) + "[yz]",
+  "(?:(?:.?){30}a){33}",
+  "(?:.?){501}",
+  "(?:(?:.?){30}[(]){33}",
+  "(?:(?:.?){30}[[:alpha:](]){33}",
+  "(?:(?:.?){30}[](]){33}",
+  String.raw`(?:(?:.?){30}\\(){33}`,
+  String.raw`(?:(?:.?){30}\\Q(\\E){33}`,
+])("the pattern %s is refused, for its size with its counts written out", (pattern) => {
+  expect(rendered(`{{ value | regex_search('${pattern}') }}`, "a")).toEqual(tooLarge);
+});
+
+test.each([
+  ["[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "id 0b5f0a3c-1111-4222-8333-0123456789ab"],
+  [String.raw`(?:\\d{1,3}\\.){3}\\d{1,3}`, "at 192.168.100.200"],
+  ["x{,3}", "x{,3}"],
+])("the pattern %s with counts is used", (pattern, text) => {
+  expect(rendered(`{{ value | regex_search('${pattern}') }}`, text)).toBe("True");
+});
+
+test("a search costs the length of the text times the size of the pattern's program", () => {
+  const search = "{{ value | regex_search('(?:.?){400}[yz]') }}";
+  expect(rendered(search, "a".repeat(1000))).toBe("False");
+  expect(rendered(search, "a".repeat(2000))).toEqual(tooLong);
+  expect(rendered(search.repeat(2), "a".repeat(1000))).toEqual(tooLong);
+});
+
+test("each match costs the rest of the text, which it may have looked at", () => {
+  const findAll = "{{ value | regex_findall('a(?:.*b)?') | length }}";
+  expect(rendered(findAll, "a".repeat(400))).toBe("400");
+  expect(rendered(findAll, "a".repeat(1000))).toEqual(tooLong);
+  const replace = "{{ value | regex_replace('a(?:.*b)?', 'x') }}";
+  expect(rendered(replace, "a".repeat(400))).toBe("x".repeat(400));
+  expect(rendered(replace, "a".repeat(2000))).toEqual(tooLong);
+});
+
+test("what a pattern matches is replaced by the text as it stands", () => {
+  expect(rendered("{{ value | regex_replace('[0-9]+', '$1') }}", "a12b3c")).toBe("a$1b$1c");
+  expect(rendered("{{ value | regex_replace('b*', '-') }}", "abc")).toBe("-a--c-");
+  expect(rendered("{{ value | regex_replace('x', '-') }}", "abc")).toBe("abc");
+});
+
 test("a document nested too deep for the stack is no value", () => {
   expect(rendered("{{ value_json.a }}", "[".repeat(100_000))).toEqual(none);
 });
