@@ -39,6 +39,8 @@ export interface PodProcesses extends ContainerRuntime {
    * @throws AppError with kubelet's reason when this node does not have or allow it
    */
   programFor(image: string, command: readonly string[] | undefined, podUid: string): Image;
+  /** Whether there is a sandbox of a pod. */
+  holds(podUid: string): boolean;
 }
 
 export interface SandboxService {

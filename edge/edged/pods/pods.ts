@@ -21,7 +21,7 @@ import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runt
 import {
   findUnusable,
   isNamed,
-  isOfProcesses,
+  kindOf,
   onHostNetwork,
   pressureRefusal,
   roomRefusal,
@@ -242,8 +242,10 @@ export class Pods implements AsyncDisposable {
     const { uid } = given.metadata;
     if (fault !== undefined || uid === undefined)
       return this.#reject(given, fault ?? "metadata.uid: missing");
-    const pod = isOfProcesses(given) ? onHostNetwork(given) : given;
-    const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid, pod !== given));
+    const known = this.#workers.get(uid);
+    const kind = known?.kind ?? kindOf(given, this.#deps.runtime.kinds?.processes);
+    const pod = kind === "processes" ? onHostNetwork(given) : given;
+    const worker = known ?? new PodWorker(pod, this.#workerDeps(uid, kind));
     this.#workers.set(uid, worker);
     worker.submit(pod);
   }
@@ -269,24 +271,13 @@ export class Pods implements AsyncDisposable {
       });
   }
 
-  #workerDeps(uid: string, isProcesses: boolean): PodWorkerDeps {
-    const {
-      port,
-      runtime: whole,
-      images,
-      clock,
-      log,
-      recorder,
-      pinsDir,
-      address,
-      allocatable,
-      nodeApi,
-      devices,
-    } = this.#deps;
-    const { nodeName, dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
-    const processes = isProcesses ? whole.kinds?.processes : undefined;
+  #workerDeps(uid: string, kind: PodWorkerDeps["kind"]): PodWorkerDeps {
+    const { port, runtime: whole, images, clock, log, recorder, pinsDir, devices } = this.#deps;
+    const { dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
+    const processes = kind === "processes" ? whole.kinds?.processes : undefined;
     return {
       runtime: processes ?? whole.kinds?.engine ?? whole,
+      kind,
       processes,
       images,
       clock,
@@ -297,7 +288,7 @@ export class Pods implements AsyncDisposable {
       security: { allowedUnsafeSysctls, seccompDir: join(dataDir, "seccomp"), appArmor: hasAppArmor() },
       limits: { memoryBytes: this.#deps.memoryBytes, processes: this.#config.podPidsLimit },
       oomScores: this.#oomScores,
-      facts: () => ({ nodeName, hostIp: address(), allocatable: allocatable(), nodeApi }),
+      facts: () => this.#facts(),
       objects: (namespace, keys) => this.#objects(namespace, keys),
       tokens: (pod) =>
         requestTokens(pod, volumeTokenRequests(pod), {
@@ -313,6 +304,11 @@ export class Pods implements AsyncDisposable {
       readMounts: this.#deps.readMounts,
       onGone: (pod) => this.#removed(pod),
     };
+  }
+
+  #facts(): ReturnType<PodWorkerDeps["facts"]> {
+    const { address, allocatable, nodeApi } = this.#deps;
+    return { nodeName: this.#config.nodeName, hostIp: address(), allocatable: allocatable(), nodeApi };
   }
 
   #findNoRoom(pod: Pod): Refusal | undefined {

@@ -23,10 +23,11 @@ import {
 import type { PodEvent } from "#edge/edged/events";
 import { resizedEvent } from "./events.ts";
 import {
-  isOfProcesses,
   refuseForProcesses,
+  refuseOtherKind,
   refuseUnserved,
   unappliedFields,
+  type PodKind,
 } from "#edge/edged/pods/admission";
 import { pullSecretTexts, StartError, toStartError, type NodeImages } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
@@ -39,6 +40,8 @@ export interface StartDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly images: Pick<NodeImages, "ensure">;
+  /** Decided when the pod came to this node. */
+  readonly kind: PodKind;
   /** What runs a pod of processes; undefined for other pods, and where this node allows none. */
   readonly processes: PodProcesses | undefined;
   readonly podDir: string;
@@ -107,10 +110,8 @@ export class PodStarter {
     const { sandbox, memory, pod } = this.#state;
     if (!sandbox) return;
     // The others were looked at before the sandbox was made.
-    if (role === "ephemeral") {
-      refuseContainer(container);
-      this.#refuseForProcesses();
-    }
+    if (role === "ephemeral") refuseContainer(container);
+    refuseOtherKind(pod, container, this.#deps.kind);
     const [latest] = historyOf(this.#state.containers.all, container.name);
     const record = (event: PodEvent): void => reporter.record(container, event);
     const input = {
@@ -149,19 +150,13 @@ export class PodStarter {
     throw new StartError("CreateContainerConfigError", `unable to find target container "${target}"`);
   }
 
-  /** An update may have put images of the other kind into a pod. */
-  #refuseForProcesses(): void {
-    const { pod } = this.#state;
-    const { processes } = this.#deps;
-    if (isOfProcesses(pod) || processes) refuseForProcesses(pod, processes !== undefined);
-  }
-
   /** The reason of a pod that this node cannot run as specified is shown by all its containers. */
   #refuseUnserved(): void {
     try {
       refusePod(this.#state.pod, this.#deps.security);
       refuseUnserved(this.#state.pod);
-      this.#refuseForProcesses();
+      const { kind, processes } = this.#deps;
+      if (kind === "processes") refuseForProcesses(this.#state.pod, processes !== undefined);
     } catch (error) {
       const nowMs = this.#deps.clock.nowMs();
       for (const { name, image = "" } of this.#state.specs())

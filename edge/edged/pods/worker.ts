@@ -64,7 +64,7 @@ export class PodWorker implements AsyncDisposable {
   #timer: Disposable | undefined;
 
   constructor(pod: Pod, deps: PodWorkerDeps) {
-    const { runtime, clock, log } = deps;
+    const { runtime, clock } = deps;
     this.#deps = deps;
     this.#stage = stageOf(pod);
     this.#state = new PodState(pod, deps);
@@ -79,13 +79,7 @@ export class PodWorker implements AsyncDisposable {
     this.#resizer = new Resizer(pod, deps);
     this.#reporter = new PodReporter(this.#state, { prober: this.#prober, resizer: this.#resizer }, deps);
     const reporter = this.#reporter;
-    this.#stopper = new PodStopper(this.#state, {
-      runtime,
-      clock,
-      log,
-      reporter,
-      signal: this.#closed.signal,
-    });
+    this.#stopper = new PodStopper(this.#state, { ...deps, reporter, signal: this.#closed.signal });
     this.#starter = new PodStarter(this.#state, deps, {
       volumes: this.#volumes,
       reporter,
@@ -97,6 +91,10 @@ export class PodWorker implements AsyncDisposable {
 
   get pod(): Pod {
     return this.#state.pod;
+  }
+
+  get kind(): PodWorkerDeps["kind"] {
+    return this.#deps.kind;
   }
 
   get containers(): readonly ContainerDetails[] {

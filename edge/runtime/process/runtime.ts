@@ -303,6 +303,10 @@ class ProcessRuntime implements PodProcesses {
     return { exitCode: await process.exitCode(), output: Buffer.concat(kept).toString() };
   }
 
+  holds(podUid: string): boolean {
+    return this.#sandboxes.list().some(({ identity }) => identity.podUid === podUid);
+  }
+
   programFor(image: string, command: readonly string[] | undefined, podUid: string): Image {
     const name = programOf(image) ?? command?.[0] ?? "";
     const found = findProgram(name, this.#options.config.programs);

@@ -3,4 +3,4 @@ export { findMisplaced, roomRefusal, type Refusal } from "./refusal.ts";
 export { refuseUnserved, unappliedFields } from "./served-fields.ts";
 export { findUnusable, isNamed } from "./usable.ts";
 export { pressureRefusal } from "./pressure.ts";
-export { isOfProcesses, onHostNetwork, refuseForProcesses } from "./processes.ts";
+export { kindOf, onHostNetwork, refuseForProcesses, refuseOtherKind, type PodKind } from "./processes.ts";

@@ -1,16 +1,33 @@
 import { AppError } from "#shared/errors";
 import { recordOf } from "#shared/json";
 import { runtimeHandlerField, type Container, type Pod } from "#shared/kube";
+import type { PodProcesses } from "#edge/runtime";
 
 const scheme = "process://";
 /** Of a RuntimeClass. */
 const handler = "process";
 
-/** Whether the containers of a pod are programs of the machine: by one of their images, or by its RuntimeClass. */
-export function isOfProcesses(pod: Pod): boolean {
-  return (
-    handlerOf(pod) === handler || containersOf(pod).some(([, { image = "" }]) => image.startsWith(scheme))
-  );
+/** What all containers of a pod are: programs of the machine, or containers of an engine. */
+export type PodKind = "processes" | "containers";
+
+/**
+ * The kind of a pod: that of what runs of it, and for a new one by its specification. It stays with it: an update of its images does
+ * not make it a pod of the other kind.
+ */
+export function kindOf(pod: Pod, processes: Pick<PodProcesses, "holds"> | undefined): PodKind {
+  if (processes?.holds(pod.metadata.uid ?? "")) return "processes";
+  return isOfProcesses(pod) && !hasEngineContainers(pod) ? "processes" : "containers";
+}
+
+/** By its RuntimeClass, or one of its images. Ephemeral containers, which a pod gets while it runs, say nothing of it. */
+function isOfProcesses(pod: Pod): boolean {
+  return handlerOf(pod) === handler || lastingContainersOf(pod).some(([, one]) => isProgram(one));
+}
+
+/** Whether an engine has made containers of a pod, by its status. */
+function hasEngineContainers({ status }: Pod): boolean {
+  const all = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  return all.some(({ containerID = "" }) => containerID !== "" && !containerID.startsWith(scheme));
 }
 
 /** As it is run: processes have the network of the node, where each port of a container is one of the node. */
@@ -34,17 +51,38 @@ export function onHostNetwork(pod: Pod): Pod {
 }
 
 /**
- * Refuses what means something for containers alone: no field is left out in silence. @param isAllowed whether this node runs
- * programs as pods
+ * Refuses what means something for containers alone in a pod of processes: no field is left out in silence. Ephemeral containers
+ * are looked at one by one. @param isAllowed whether this node runs programs as pods
  * @throws AppError that names the field
  */
 export function refuseForProcesses(pod: Pod, isAllowed: boolean): void {
-  const fault = isAllowed ? (findPodField(pod) ?? findContainerField(pod)) : notAllowed(pod);
+  const fault = isAllowed
+    ? (findPodField(pod) ?? findContainerField(pod, lastingContainersOf(pod)))
+    : notAllowed(pod);
   if (fault !== undefined) throw new AppError("CreateContainerConfigError", fault);
 }
 
+/**
+ * Refuses a container of the other kind than its pod, such as an update or `kubectl debug` puts into it.
+ * @throws AppError that names the field
+ */
+export function refuseOtherKind(pod: Pod, container: Container, kind: PodKind): void {
+  const own = containersOf(pod).filter(([, { name }]) => name === container.name);
+  const fault = kind === "processes" ? findContainerField(pod, own) : findProgram(own);
+  if (fault !== undefined) throw new AppError("CreateContainerConfigError", fault);
+}
+
+function findProgram(all: readonly PlacedContainer[]): string | undefined {
+  const found = all.find(([, one]) => isProgram(one));
+  return found && `${found[0]}.image ${found[1].image}: this pod has containers, and no programs`;
+}
+
+function isProgram({ image = "" }: Container): boolean {
+  return image.startsWith(scheme);
+}
+
 function notAllowed(pod: Pod): string {
-  const named = containersOf(pod).find(([, { image = "" }]) => image.startsWith(scheme));
+  const named = lastingContainersOf(pod).find(([, one]) => isProgram(one));
   const what = named
     ? `${named[0]}.image ${named[1].image}`
     : `spec.runtimeClassName ${pod.spec.runtimeClassName}`;
@@ -73,10 +111,10 @@ function findPodField(pod: Pod): string | undefined {
   ]);
 }
 
-function findContainerField(pod: Pod): string | undefined {
+function findContainerField(pod: Pod, all: readonly PlacedContainer[]): string | undefined {
   const isByClass = handlerOf(pod) === handler;
   return firstOf(
-    containersOf(pod).flatMap(([path, container]): Check[] => {
+    all.flatMap(([path, container]): Check[] => {
       const { image = "", securityContext: context = {}, resources, tty, stdin } = container;
       const devices = Object.keys(resources?.limits ?? {}).find((name) => name.includes("/"));
       return [
@@ -124,7 +162,14 @@ function handlerOf(pod: Pod): string {
   return typeof given === "string" ? given : (pod.spec.runtimeClassName ?? "");
 }
 
-function containersOf({ spec }: Pod): (readonly [path: string, container: Container])[] {
+type PlacedContainer = readonly [path: string, container: Container];
+
+/** Without the ephemeral ones. */
+function lastingContainersOf(pod: Pod): PlacedContainer[] {
+  return containersOf(pod).filter(([path]) => !path.startsWith("spec.ephemeralContainers"));
+}
+
+function containersOf({ spec }: Pod): PlacedContainer[] {
   return (["initContainers", "containers", "ephemeralContainers"] as const).flatMap((field) =>
     (spec[field] ?? []).map((one, index) => [`spec.${field}[${index}]`, one] as const),
   );

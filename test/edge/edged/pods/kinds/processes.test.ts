@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isOfProcesses, onHostNetwork, refuseForProcesses } from "#edge/edged/pods/admission";
+import { kindOf, onHostNetwork, refuseForProcesses } from "#edge/edged/pods/admission";
 import { runtimeHandlerField, type Container, type Pod, type PodSpec } from "#shared/kube";
 
 function podOf(spec: Partial<PodSpec> = {}, container: Partial<Container> = {}, extra: object = {}): Pod {
@@ -31,7 +31,20 @@ test("a pod is one of processes by one of its images or its RuntimeClass", () =>
     podOf({}, { image: "web:1" }),
     podOf({}, { image: "registry.example/process://x" }),
   ];
-  expect(given.map(isOfProcesses)).toEqual([true, true, true, true, false, false, false]);
+  const kinds = given.map((pod) => kindOf(pod, undefined));
+  expect(kinds.map((kind) => kind === "processes")).toEqual([true, true, true, true, false, false, false]);
+});
+
+test("what runs of a pod says of which kind it is, and not what was written into it later", () => {
+  const debugged = podOf({ ephemeralContainers: [{ name: "d", image: "process:///x" }] }, { image: "web:1" });
+  const containerStatuses = [{ name: "c", containerID: "docker://1" }];
+  const changed = podOf({}, {}, { status: { containerStatuses } });
+  const held = { holds: (uid: string) => uid === "u" };
+  expect([
+    kindOf(debugged, undefined),
+    kindOf(changed, undefined),
+    kindOf(podOf({}, { image: "web:1" }), held),
+  ]).toEqual(["containers", "containers", "processes"]);
 });
 
 test("a pod of processes has the node's network and its ports", () => {
