@@ -7,6 +7,7 @@ import { openProcessRuntime, type ProcessesConfig } from "#edge/runtime/process"
 import type { RuntimeEndpoint } from "./endpoint.ts";
 import { AwaitedRuntime } from "./awaited-runtime.ts";
 import { BothRuntimes } from "./both-runtimes.ts";
+import { endProcesses } from "./end-processes.ts";
 import { findEndpoint, holderOfPods, rememberEndpoint } from "./find-endpoint.ts";
 
 export interface RuntimeOptions {
@@ -23,17 +24,18 @@ export interface RuntimeOptions {
   readonly processes?: ProcessesConfig | undefined;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether a choice is kept for the next start; true by default. */
+  /** Whether it is the runtime of this node's pods, so that a choice is kept for the next start; true by default. */
   readonly remembers?: boolean;
 }
 
-/** The runtime for an engine, and where the node allows it for programs of this machine. */
+/** The runtime for an engine, and where the node allows it for programs of this machine; where it does not, those that run are ended. */
 export async function openRuntime(
   endpoint: RuntimeEndpoint | undefined,
   options: RuntimeOptions,
 ): Promise<ContainerRuntime> {
+  const { processes: config, remembers = true } = options;
+  if (!config && remembers) await endProcesses(options);
   const engine = await openEngine(endpoint, options);
-  const { processes: config } = options;
   return config ? new BothRuntimes(engine, openProcessRuntime({ ...options, config })) : engine;
 }
 
