@@ -110,6 +110,8 @@ export class BrokerClient {
   inbox: Inbox | undefined;
   /** messages of QoS 1 that are being stored */
   unanswered = 0;
+  /** ids of messages of QoS 2 that came on this connection and are not completed (PUBCOMP) */
+  readonly uncompleted = new Set<number>();
   /** the acknowledgement expected next, by message id */
   awaited: Map<number, Ack> | undefined;
   /** Of a clean session: messages that wait until others are acknowledged. */

@@ -100,7 +100,7 @@ export class Publishing {
   }
 
   #publish1(client: BrokerClient, packet: Publish): void {
-    if (this.#isBeyond(client, client.unanswered)) return;
+    if (this.#isBeyond(client)) return;
     const { messageId = 0 } = packet;
     const named = this.#name(packet, client.id);
     const shared = this.#shared(named);
@@ -129,10 +129,11 @@ export class Publishing {
     const { messageId = 0 } = packet;
     const inbox = inboxOf(client, this.#parts.sessions);
     const finish = (): void => acknowledge(client, "pubrec", { messageId });
+    if (!client.uncompleted.has(messageId) && this.#isBeyond(client)) return;
+    client.uncompleted.add(messageId);
     const repeated = inbox.taken.has(messageId) ? Promise.resolve(true) : inbox.arriving.get(messageId);
     if (repeated) return inOrder(client, repeated.then(expectStored), { finish });
     const open = inbox.taken.size + inbox.arriving.size;
-    if (this.#isBeyond(client, client.unanswered + open)) return;
     if (open >= mostUnreleased) {
       client.fail(`more than ${mostUnreleased} unreleased messages of QoS 2`, reasons.quotaExceeded);
       return;
@@ -142,9 +143,10 @@ export class Publishing {
     inOrder(client, work, { finish });
   }
 
-  /** Disconnects a client of MQTT 5 that sends more than it was told it may (section 4.9). */
-  #isBeyond(client: BrokerClient, open: number): boolean {
+  /** Disconnects a client of MQTT 5 that sends more than it was told it may; each connection begins with none (section 4.9). */
+  #isBeyond(client: BrokerClient): boolean {
     const { receiveMaximum } = this.#parts;
+    const open = client.unanswered + client.uncompleted.size;
     if (client.version !== 5 || open < receiveMaximum) return false;
     client.fail(`more than ${receiveMaximum} unacknowledged messages`, reasons.receiveMaximum);
     return true;
@@ -186,7 +188,10 @@ export class Publishing {
   #release(client: BrokerClient, messageId: number): void {
     const { sessions } = this.#parts;
     // Also for an unknown id: the PUBCOMP may have been lost.
-    const finish = (): void => acknowledge(client, "pubcomp", { messageId });
+    const finish = (): void => {
+      client.uncompleted.delete(messageId);
+      acknowledge(client, "pubcomp", { messageId });
+    };
     const earlier = client.tail;
     const work = (async (): Promise<void> => {
       // Its message may not be stored yet.

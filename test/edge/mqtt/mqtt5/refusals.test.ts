@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus, type BusHarness } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket5, openRaw, type RawClient } from "#internal/test/edge/mqtt/broker/raw-client.ts";
+import {
+  connectPacket5,
+  openRaw,
+  publishPacket,
+  type RawClient,
+} from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
@@ -72,6 +77,37 @@ test("broker disconnects a client with more unacknowledged messages than it may 
   let answer = await client.next();
   while (answer.cmd === "pubrec") answer = await client.next();
   expect(answer).toMatchObject({ cmd: "disconnect", reasonCode: receiveMaximum });
+});
+
+test("what a client had unacknowledged before it came back does not count", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { broker: { receiveMaximum: 3 } });
+  const connect = async (): Promise<RawClient> => {
+    const client = await openRaw(edge.bus.mqttPort, 5);
+    client.send(connectPacket5("c", { sessionExpiryInterval: 60 }, { clean: false }));
+    expect(await client.next()).toMatchObject({ cmd: "connack", reasonCode: 0 });
+    return client;
+  };
+  const publish = async (client: RawClient, ids: readonly number[], dup = false): Promise<void> => {
+    client.send(...ids.map((messageId) => publishPacket("a", 2, messageId, dup)));
+    for (const messageId of ids)
+      expect(await client.next()).toMatchObject({ cmd: "pubrec", messageId, reasonCode: 0 });
+  };
+  {
+    using client = await connect();
+    await publish(client, [1, 2, 3]);
+  }
+  using client = await connect();
+  client.send({ cmd: "pubrel", messageId: 1 }, publishPacket("a", 2, 4));
+  expect(await client.next()).toMatchObject({ cmd: "pubcomp", messageId: 1 });
+  expect(await client.next()).toMatchObject({ cmd: "pubrec", messageId: 4, reasonCode: 0 });
+  await publish(client, [2], true);
+  await publish(client, [5]);
+  client.send({ cmd: "pubrel", messageId: 2 });
+  expect(await client.next()).toMatchObject({ cmd: "pubcomp", messageId: 2 });
+  await publish(client, [6]);
+  client.send(publishPacket("a", 2, 7));
+  expect(await client.next()).toMatchObject({ cmd: "disconnect", reasonCode: receiveMaximum });
 });
 
 test("broker disconnects a client whose topic aliases take too much memory", async () => {
