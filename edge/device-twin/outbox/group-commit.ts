@@ -64,7 +64,8 @@ export class GroupCommit {
   /** Devices whose report is stored in the same commit. */
   #reports = new Set<string>();
   #reported = 0;
-  #isDeviceRemoved = false;
+  /** Something has a lower version than before: a start would take what the journal has of it for something newer. */
+  #isOlder = false;
   #rollbacks: (() => void)[] = [];
   #messages: { readonly lane: string; readonly key: string | undefined; readonly frame: string }[] = [];
   #replies: CommitReply[] = [];
@@ -119,6 +120,7 @@ export class GroupCommit {
     put(device.twins, name, twin);
     this.#rollbacks.push(() => put(device.twins, name, before));
     this.#rows.set(`${device.id}\n${name}`, { device, name });
+    if (versionOf(twin) < versionOf(before)) this.#isOlder = true;
   }
 
   /** As `setTwin` and `addPoint`, for a new reported value that is buffered: its twin differs in nothing else. */
@@ -169,7 +171,7 @@ export class GroupCommit {
     registry.remove(device.id);
     this.#rollbacks.push(() => registry.add(device));
     this.#devices.delete(device);
-    this.#isDeviceRemoved = true;
+    this.#isOlder = true;
     for (const name of device.twins.keys()) this.#rows.delete(`${device.id}\n${name}`);
     const state = { ...device };
     this.#writes.push((store) => {
@@ -255,39 +257,56 @@ export class GroupCommit {
     return changed;
   }
 
-  /** Values go to the journal, unless their twin is stored at once. @returns bytes for the cloud */
+  /**
+   * Values go to the journal, unless their twin is stored at once or the journal begins again. They go there first: what the database
+   * takes is on disk for good, what the journal takes can be taken back.
+   * @returns bytes for the cloud
+   */
   #store(): number {
     const { buffer } = this.#options;
+    const durable =
+      this.#rows.size + this.#devices.size + this.#writes.length + this.#messages.length + this.#reports.size;
     const isStored = ({ device, name }: ReportedTwinValue): boolean =>
-      this.#rows.has(`${device.id}\n${name}`);
+      this.#isOlder || this.#rows.has(`${device.id}\n${name}`);
     const buffered = this.#values.filter((value) => !isStored(value));
-    const durable = this.#rows.size + this.#devices.size + this.#writes.length + this.#messages.length;
-    const bytes = durable + this.#reports.size > 0 ? this.#storeDurable(this.#values.filter(isStored)) : 0;
-    if (!buffer.append(buffered)) this.#storeValues(buffered);
+    const appended = buffer.append(buffered, { isAlone: durable === 0 });
+    const values = appended ? this.#values.filter(isStored) : this.#values;
+    let bytes = 0;
+    try {
+      if (durable + values.length > 0) bytes = this.#storeDurable(values, { isAll: !appended });
+    } catch (error) {
+      appended?.takeBack();
+      throw error;
+    }
+    appended?.keep();
     return bytes + this.#reported * usualReportBytes;
   }
 
-  #storeDurable(values: readonly ReportedTwinValue[]): number {
+  /** @param options.isAll also the reports to the cloud that could wait */
+  #storeDurable(values: readonly ReportedTwinValue[], { isAll }: { readonly isAll: boolean }): number {
     const { store, buffer } = this.#options;
     const { outbox, devices } = store;
-    const { bytes, stored } = store.transaction(() => {
+    const rows = new Map(this.#rows);
+    for (const { device, name } of values) rows.set(`${device.id}\n${name}`, { device, name });
+    const { bytes, reports, stored } = store.transaction(() => {
       for (const write of this.#writes) write(store);
       for (const { id, name, description, state, lastOnline } of this.#devices)
         devices.put({ id, name, description, state, lastOnline });
       this.#addPoints(values);
-      for (const { device, name } of this.#rows.values()) this.#storeTwin(device, name);
+      for (const { device, name } of rows.values()) this.#storeTwin(device, name);
       for (const key of this.#reports) outbox.storeReport(key);
+      const reports = isAll ? outbox.storeReports() : this.#reports;
       let sum = 0;
       for (const { lane, key, frame } of this.#messages) {
         outbox.put(lane, key, frame);
         sum += Buffer.byteLength(frame);
       }
-      // The journal must not have values of a device that is gone: another one may get its name.
-      return { bytes: sum, stored: this.#isDeviceRemoved ? buffer.storeAll() : undefined };
+      // The journal must not have values of what is gone: another device or property may get its name.
+      return { bytes: sum, reports, stored: this.#isOlder ? buffer.storeAll() : undefined };
     });
-    outbox.reportsStored(this.#reports);
+    outbox.reportsStored(reports);
     stored?.();
-    for (const key of this.#rows.keys()) buffer.stored(key);
+    for (const key of rows.keys()) buffer.stored(key);
     return bytes;
   }
 
@@ -297,17 +316,6 @@ export class GroupCommit {
     const twin = device.twins.get(name);
     if (twin) store.twins.put(twinToRow(device.id, name, twin));
     else store.twins.remove(device.id, name);
-  }
-
-  /** The journal takes nothing: the database may. */
-  #storeValues(values: readonly ReportedTwinValue[]): void {
-    const { store } = this.#options;
-    const keys = store.transaction(() => {
-      this.#addPoints(values);
-      for (const { device, name } of values) this.#storeTwin(device, name);
-      return store.outbox.storeReports();
-    });
-    store.outbox.reportsStored(keys);
   }
 
   #addPoints(values: readonly ReportedTwinValue[]): void {
@@ -325,13 +333,18 @@ export class GroupCommit {
     this.#values = [];
     this.#reports = new Set();
     this.#reported = 0;
-    this.#isDeviceRemoved = false;
+    this.#isOlder = false;
     this.#rollbacks = [];
     this.#messages = [];
     this.#replies = [];
     this.#outcome = undefined;
     this.#stored = undefined;
   }
+}
+
+/** Of a reported value, on this node. */
+function versionOf(twin: Twin | undefined): number {
+  return twin?.actual?.edge ?? -1;
 }
 
 /** What the cloud gets of a property whose values stay on the node: what is expected of it. */

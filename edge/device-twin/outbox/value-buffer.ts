@@ -12,6 +12,16 @@ export interface ReportedTwinValue {
   readonly twin: Twin;
 }
 
+/** Values that are in the journal. */
+export interface AppendedValues {
+  /** What was to be stored with them is stored. */
+  readonly keep: () => void;
+  /** It is not: they are not in the journal any more. */
+  readonly takeBack: () => void;
+}
+
+const nothingAppended: AppendedValues = { keep: () => undefined, takeBack: () => undefined };
+
 export interface ValueBufferParts {
   readonly store: Store;
   readonly registry: DeviceRegistry;
@@ -37,8 +47,12 @@ export class ValueBuffer implements AsyncDisposable {
   readonly #parts: ValueBufferParts;
   /** Twins whose row is older than the memory. */
   readonly #rows = new Map<string, ReportedTwinValue["device"]>();
+  /** Twins that came from the journal and that the cloud may not know; a removal may have stored them meanwhile. */
+  #recovered = new Map<string, ReportedTwinValue["device"]>();
   #flush: Disposable | undefined;
   #due: Disposable | undefined;
+  /** The database did not take them; another attempt is due. */
+  #isRefused = false;
   #isClosed = false;
 
   constructor(parts: ValueBufferParts) {
@@ -52,6 +66,7 @@ export class ValueBuffer implements AsyncDisposable {
       const device = registry.get(record.deviceId);
       if (device) this.#recoverValue(device, record);
     }
+    this.#recovered = new Map(this.#rows);
     if (this.#rows.size > 0)
       log.info("recovered values that were not in the database yet", { twins: this.#rows.size });
   }
@@ -60,31 +75,55 @@ export class ValueBuffer implements AsyncDisposable {
   storeRecovered(
     report: (device: BoundDevice, twins: readonly (readonly [string, WireTwin])[]) => void,
   ): void {
-    if (this.#parts.store.values.isEmpty) return;
-    for (const [key, device] of this.#rows) {
+    const { store, registry } = this.#parts;
+    if (store.values.isEmpty && this.#recovered.size === 0) return;
+    for (const [key, device] of this.#recovered) {
       const name = key.slice(device.id.length + 1);
       const twin = device.twins.get(name);
-      if (twin) report(device, [[name, toCloud(twin)]]);
+      if (twin && registry.get(device.id) === device) report(device, [[name, toCloud(twin)]]);
     }
+    this.#recovered.clear();
     this.#storeNow();
   }
 
-  /** The values survive the end of edgecore when it returns. @returns false when they have to be stored otherwise */
-  append(values: readonly ReportedTwinValue[]): boolean {
-    if (values.length === 0) return true;
-    const { store, clock, log, flushMs } = this.#parts;
-    if (flushMs === 0 || this.#isClosed) return false;
+  /**
+   * The values survive the end of edgecore when it returns. Call one of what it returns before anything else is done.
+   * @param options.isAlone nothing else is to be stored with them
+   * @returns undefined when they have to be stored otherwise
+   * @throws when neither the journal nor the database can be expected to take them
+   */
+  append(
+    values: readonly ReportedTwinValue[],
+    { isAlone }: { readonly isAlone: boolean },
+  ): AppendedValues | undefined {
+    if (values.length === 0) return nothingAppended;
+    const { store, log, flushMs } = this.#parts;
+    if (flushMs === 0 || this.#isClosed) return undefined;
+    if (this.#isRefused && this.#isFull) {
+      // An attempt for each value would try to store all of the history that waits, each time.
+      if (isAlone) throw new Error("the journal of values is full, and the database takes none");
+      return undefined;
+    }
     try {
-      store.values.append(values.map(recordOf));
+      const takeBack = store.values.append(values.map(recordOf));
+      return { takeBack, keep: () => this.#kept(values) };
     } catch (error) {
       log.warn("cannot write values to the journal", { error: describeError(error) });
-      return false;
+      return undefined;
     }
+  }
+
+  get #isFull(): boolean {
+    const { values, telemetry } = this.#parts.store;
+    return values.isFull || telemetry.pendingPoints > mostPoints;
+  }
+
+  #kept(values: readonly ReportedTwinValue[]): void {
+    const { clock, flushMs } = this.#parts;
     for (const { device, name, twin } of values) this.#keep(device, name, twin);
     this.#flush ??= clock.after(flushMs, () => void this.#sync());
     this.#due ??= clock.after(storeEveryMs, () => this.#storeNow());
-    if (store.values.isFull || store.telemetry.pendingPoints > mostPoints) this.#storeNow();
-    return true;
+    if (this.#isFull) this.#storeNow();
   }
 
   /** The row of a twin was stored with something else. */
@@ -105,6 +144,7 @@ export class ValueBuffer implements AsyncDisposable {
     const began = store.values.store();
     return () => {
       this.#rows.clear();
+      this.#isRefused = false;
       store.outbox.reportsStored(keys);
       began();
     };
@@ -160,6 +200,7 @@ export class ValueBuffer implements AsyncDisposable {
       const committed = store.transaction(() => this.storeAll());
       committed();
     } catch (error) {
+      this.#isRefused = true;
       log.warn("cannot store values in the database, retrying", { error: describeError(error) });
       if (!this.#isClosed) this.#due = clock.after(retryMs, () => this.#storeNow());
     }

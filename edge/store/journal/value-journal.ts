@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { decodeBatches, encodeBatch, type Batch, type ValueRecord } from "./records.ts";
 import { SectorFile, sectorBytes } from "./sector-file.ts";
 
@@ -93,8 +93,12 @@ export class ValueJournal implements Disposable {
     return this.#unsynced.length > 0;
   }
 
-  /** The records survive the end of this process when it returns. @throws when they cannot be written */
-  append(records: readonly ValueRecord[]): void {
+  /**
+   * The records survive the end of this process when it returns.
+   * @returns takes them out again, as long as nothing else was called
+   * @throws when they cannot be written
+   */
+  append(records: readonly ValueRecord[]): () => void {
     this.#begin();
     const sequence = this.#sequence + records.length;
     const tail = this.#tails[this.#current === 0 ? 0 : 1];
@@ -104,8 +108,18 @@ export class ValueJournal implements Disposable {
       throw new Error("the disk took a part of a write only");
     tail.bytes += bytes.length;
     this.#sequence = sequence;
-    this.#unsynced.push(...records);
+    for (const record of records) this.#unsynced.push(record);
     this.#records += records.length;
+    return () => this.#takeBack(tail, { records: records.length, bytes: bytes.length });
+  }
+
+  #takeBack(tail: Tail, added: { readonly records: number; readonly bytes: number }): void {
+    tail.bytes -= added.bytes;
+    this.#sequence -= added.records;
+    this.#unsynced.length -= added.records;
+    this.#records -= added.records;
+    // What is behind the end is of no use; a full disk takes this as well.
+    if (tail.file !== undefined) ftruncateSync(tail.file, tail.bytes);
   }
 
   /** Resolves when all records of before are on disk. @throws when they cannot be written; they are written with the next call */
@@ -126,6 +140,8 @@ export class ValueJournal implements Disposable {
    * @returns what to call when it is committed: the journal begins again
    */
   store(): () => void {
+    // It has not begun at all.
+    if (this.#generation === 0) return () => undefined;
     const generation = this.#generation + 1;
     this.#db.run("UPDATE device_journal SET generation = ?", [generation]);
     return () => {

@@ -3,7 +3,7 @@ import { existsSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { openStore } from "#edge/store";
-import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
+import { startHarness, thermo, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -172,6 +172,81 @@ test("a device that was removed leaves no values to a later one of its name", as
   expect(await recovered(after.path)).toMatchObject({ twin: undefined, history: [] });
 });
 
+/** The device with these properties and no model. */
+function listing(names: readonly string[], version: string): object {
+  const { metadata, spec, ...rest } = thermo({}, version) as {
+    readonly metadata: object;
+    readonly spec: object;
+  };
+  const properties = names.map((name) => ({ name }));
+  return {
+    ...rest,
+    metadata: { ...metadata, name: "d" },
+    spec: { ...spec, deviceModelRef: undefined, properties },
+  };
+}
+
+test("a property that was removed leaves no values, and a later one of its name loses none", async () => {
+  using dir = tempDir();
+  using removed = tempDir();
+  using again = tempDir();
+  await using node = await startHarness(dir.path, { flushMs: 1000 });
+  await node.addDevice(listing(["n", "m"], "1"));
+  for (let n = 1; n <= 50; n += 1) await report(node, n);
+  await node.addDevice(listing(["m"], "2"));
+  copy(dir.path, removed.path, { cache: true });
+  await node.addDevice(listing(["n", "m"], "3"));
+  for (let n = 101; n <= 103; n += 1) await report(node, n);
+  copy(dir.path, again.path, { cache: true });
+  {
+    using store = openStore(join(removed.path, "edge.db"));
+    expect([store.values.read(), [...store.twins.each()]]).toEqual([[], []]);
+  }
+  const { twin, history, reported } = await recovered(again.path);
+  expect({ twin, newest: history.slice(-3), reported }).toEqual({
+    twin: "103",
+    newest: ["101", "102", "103"],
+    reported: "103",
+  });
+});
+
+test("values are recovered also when the first thing of a database was a removal", async () => {
+  using dir = tempDir();
+  using after = tempDir();
+  await using node = await startHarness(dir.path, { flushMs: 1000 });
+  await node.deliver("membership", { added_devices: [{ id: "e", name: "e" }] });
+  await node.deliver("membership", { removed_devices: [{ id: "e", name: "e" }] });
+  await node.deliver("membership", member);
+  await report(node, 1);
+  copy(dir.path, after.path, { cache: true });
+  expect((await recovered(after.path)).twin).toBe("1");
+});
+
+test("a twin that was removed by its client leaves no values either", async () => {
+  using dir = tempDir();
+  using after = tempDir();
+  await using node = await startHarness(dir.path, { flushMs: 1000 });
+  await node.deliver("membership", member);
+  for (let n = 1; n <= 5; n += 1) await report(node, n);
+  await node.send(topic, { twin: { n: { metadata: { type: "deleted" } } } });
+  copy(dir.path, after.path, { cache: true });
+  expect((await recovered(after.path)).twin).toBe(undefined);
+});
+
+test("values of other properties that come with the removal are recovered with their history", async () => {
+  using dir = tempDir();
+  using after = tempDir();
+  await using node = await startHarness(dir.path, { flushMs: 1000 });
+  await node.addDevice(listing(["n", "m"], "1"));
+  const other = `{"twin":{"m":{"actual":{"value":"1"}}}}`;
+  await node.send("$hw/events/device/d/twin/update", other);
+  await report(node, 1);
+  await Promise.all([node.addDevice(listing(["n"], "2")), report(node, 2)]);
+  copy(dir.path, after.path, { cache: true });
+  const { twin, history } = await recovered(after.path);
+  expect({ twin, history }).toEqual({ twin: "2", history: upTo(2) });
+});
+
 test("values of QoS 0 go to the database when the journal cannot be written", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { flushMs: 1000 });
@@ -184,6 +259,85 @@ test("values of QoS 0 go to the database when the journal cannot be written", as
   await report(node, 7);
   expect([...node.store.twins.each()].map(({ actual }) => actual)).toEqual(["7"]);
   expect(node.store.outbox.listAfter(0, 10).length).toBe(1);
+});
+
+const full = (): never => {
+  throw new Error("database or disk is full");
+};
+
+const outcomeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => "confirmed",
+    () => "refused",
+  );
+
+test.each([[0], [1], [2]])(
+  "an upload and a value that come together are answered as they are on disk, when it takes %p transactions",
+  async (most) => {
+    using dir = tempDir();
+    await using node = await startHarness(dir.path, { flushMs: 1000 });
+    await node.deliver("membership", member);
+    const { transaction } = node.store;
+    let taken = 0;
+    Object.assign(node.store, {
+      transaction: (work: () => unknown) => ((taken += 1) > most ? full() : transaction(work)),
+    });
+    Object.assign(node.store.values, { append: full });
+    const upload = outcomeOf(node.send("$ke/events/d/upload", { a: 1 }));
+    const value = outcomeOf(report(node, 1));
+    expect([await upload, await value]).toEqual([most === 0 ? "refused" : "confirmed", "confirmed"]);
+    const { published, store, outbox } = node;
+    const isUpload = (entry: object): boolean => JSON.stringify(entry).includes("/upload");
+    expect(outbox().filter(isUpload).length).toBe(most === 0 ? 0 : 1);
+    expect([...store.twins.each()].length).toBe(most === 0 ? 0 : 1);
+    expect(published.some(({ topic: at }) => at.endsWith("/twin/update/document"))).toBe(most > 0);
+  },
+);
+
+test("a value whose commit failed is not in the journal, and does not hide the next one", async () => {
+  using dir = tempDir();
+  using failed = tempDir();
+  using after = tempDir();
+  await using node = await startHarness(dir.path, { flushMs: 1000 });
+  await node.deliver("membership", member);
+  for (let n = 1; n <= 4; n += 1) await report(node, n);
+  const { transaction } = node.store;
+  Object.assign(node.store, { transaction: full });
+  await Promise.all([outcomeOf(node.send("$ke/events/d/upload", { a: 1 })), outcomeOf(report(node, 5))]);
+  Object.assign(node.store, { transaction });
+  copy(dir.path, failed.path, { cache: true });
+  await report(node, 6);
+  copy(dir.path, after.path, { cache: true });
+  expect(await recovered(failed.path)).toMatchObject({ twin: "4", history: upTo(4) });
+  expect(await recovered(after.path)).toMatchObject({ twin: "6", history: [...upTo(4), "6"] });
+});
+
+test("values are refused while the journal is full and the database takes none, and taken again when it does", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using node = await startHarness(dir.path, { flushMs: 1000 }, clock);
+  await node.deliver("membership", member);
+  await report(node, 1);
+  const { transaction } = node.store;
+  let attempts = 0;
+  const refuse = (): never => {
+    attempts += 1;
+    return full();
+  };
+  Object.assign(node.store, { transaction: refuse });
+  Object.defineProperty(node.store.values, "isFull", { value: true });
+  for (let n = 2; n <= 50; n += 1) await report(node, n);
+  expect(attempts).toBe(1);
+  expect(node.store.telemetry.pendingPoints).toBe(2);
+  node.take();
+  await report(node, 51);
+  expect(node.take().map(({ topic: at }) => at)).not.toContain("$hw/events/device/d/twin/update/document");
+  await clock.advance(5000);
+  expect(attempts).toBe(2);
+  Object.assign(node.store, { transaction });
+  await clock.advance(5000);
+  await report(node, 52);
+  expect([...node.store.twins.each()].map(({ actual }) => actual)).toEqual(["52"]);
 });
 
 test("a node whose journal is lost starts with what the database has", async () => {
