@@ -279,6 +279,7 @@ export class Pods implements AsyncDisposable {
       runtime: processes ?? whole.kinds?.engine ?? whole,
       kind,
       processes,
+      ofProcesses: processes !== undefined,
       images,
       clock,
       log,

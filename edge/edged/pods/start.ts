@@ -199,6 +199,7 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
     hosts,
     pinsDir,
     served,
+    ofProcesses: deps.processes !== undefined,
     clock,
     signal,
   });

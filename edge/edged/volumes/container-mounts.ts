@@ -20,6 +20,8 @@ export interface MountsInput {
   readonly pinsDir: string;
   /** Names of the volumes that are on file servers. */
   readonly served: ReadonlySet<string>;
+  /** Whether the containers are programs of the machine. */
+  readonly ofProcesses?: boolean;
   readonly clock: Clock;
   /** Aborted when the pod ends. */
   readonly signal: AbortSignal;
@@ -63,6 +65,7 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDispo
   const readOnly = isReadOnly(mount, volume);
   const mayHoldMounts = subPath === "" && !isOfFiles(volume) && !input.served.has(mount.name);
   const isWhole = isReadOnlyBelow(mount) && mayHoldMounts;
+  refuseUnreached(input, volume, { subPath: subPath !== "", recursiveReadOnly: isWhole });
   const source = isWhole
     ? readOnlyBelow(input, mount, root, stack)
     : subPath === ""
@@ -76,6 +79,19 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: AsyncDispo
     ...propagationOf(mount, container),
     ...hostPath,
   };
+}
+
+/** Root would find what it names, or make it, past directories that the user of a program may not enter. @throws AppError */
+function refuseUnreached(
+  { ofProcesses = false }: MountsInput,
+  { name, hostPath }: Volume,
+  given: Readonly<Record<"subPath" | "recursiveReadOnly", boolean>>,
+): void {
+  const field = Object.entries(given).find(([, isGiven]) => isGiven)?.[0];
+  if (!ofProcesses || !hostPath || field === undefined) return;
+  throw configError(
+    `${field} of volumeMount "${name}" is not supported for processes: the volume is a hostPath, name the whole path there`,
+  );
 }
 
 function isReadOnly(mount: VolumeMount, volume: Volume): boolean {

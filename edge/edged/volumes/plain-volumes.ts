@@ -6,18 +6,29 @@ import { openVolume, type VolumePlace } from "./file-volume.ts";
 import { runTool } from "#edge/edged/volumes/mounts";
 import { VolumeError } from "./volume-files.ts";
 
-/** Checks and makes what a hostPath asks for. @returns the host's path */
-export function prepareHostPath(volume: string, path: string, type: string): string {
+/**
+ * Checks and makes what a hostPath asks for. @param mayMake false for processes, which get nothing made by root on the host
+ * @returns the host's path. @throws VolumeError
+ */
+export function prepareHostPath(volume: string, path: string, type: string, mayMake = true): string {
   if (!isPlainPath(path)) throw new VolumeError(volume, `invalid path ${JSON.stringify(path)}`);
   const found = lstatSync(existsSync(path) ? realpathSync(path) : path, { throwIfNoEntry: false });
-  // Without a type container engines make the directory.
-  if ((type === "DirectoryOrCreate" || type === "") && !found)
-    mkdirSync(path, { recursive: true, mode: 0o755 });
-  else if (type === "FileOrCreate" && !found) writeFileSync(path, "", { mode: 0o644, flag: "wx" });
-  else if (type !== "" && !matchesType(found, type)) {
+  if (!found && !mayMake)
+    throw new VolumeError(volume, `hostPath.path ${path} does not exist: it is not made for processes`);
+  if (!found && makeHostPath(path, type)) return path;
+  if (type !== "" && !matchesType(found, type)) {
     throw new VolumeError(volume, `hostPath type check failed: ${path} is not a ${hostTypes[type] ?? type}`);
   }
   return path;
+}
+
+/** @returns whether it is of a type that is made */
+function makeHostPath(path: string, type: string): boolean {
+  // Without a type container engines make the directory.
+  if (type === "DirectoryOrCreate" || type === "") mkdirSync(path, { recursive: true, mode: 0o755 });
+  else if (type === "FileOrCreate") writeFileSync(path, "", { mode: 0o644, flag: "wx" });
+  else return false;
+  return true;
 }
 
 function isPlainPath(path: string): boolean {

@@ -30,6 +30,8 @@ export interface PodVolumesOptions {
   readonly podDir: string;
   readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
   readonly tokens: (pod: Pod) => Promise<PodTokens>;
+  /** Whether the pod is of programs of the machine: nothing is made on the host for its hostPaths. */
+  readonly ofProcesses?: boolean;
   /** A token has to be renewed. */
   readonly onStale: () => void;
   /** Aborted when the pod ends: what waits for a file server is cancelled. */
@@ -73,14 +75,14 @@ export class PodVolumes implements Disposable {
 
   async #prepare(pod: Pod, facts: PodFacts): Promise<ReadonlyMap<string, string>> {
     if (this.#made) return this.#made;
-    const { clock, podDir, objects } = this.#options;
+    const { clock, podDir, objects, ofProcesses = false } = this.#options;
     const changes = this.#changes;
     const keys = volumeReferences(pod);
     const found: Objects =
       keys.length > 0 ? await objects(pod.metadata.namespace ?? "default", keys) : new Map();
     const tokens = await this.#tokens(pod);
     const stamp = `${clock.nowMs()}_${Math.floor(clock.random() * 1e9)}`;
-    const made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp });
+    const made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp, mayMake: !ofProcesses });
     await this.#mount(pod, made, found);
     await this.#own(pod, made, found);
     // A change during the requests is written by the next call.
@@ -183,6 +185,8 @@ export function readPodName(podDir: string): string | undefined {
 interface VolumeTools extends Omit<VolumeSources, "kept"> {
   readonly podDir: string;
   readonly stamp: string;
+  /** Whether what a hostPath names is made. */
+  readonly mayMake: boolean;
 }
 
 /** Sets up or updates all volumes of a pod. @returns host path by volume name. @throws VolumeError */
@@ -214,7 +218,8 @@ function prepareVolume(volume: Volume, place: VolumePlace, tools: VolumeTools): 
     const { persistentVolumeClaim: claim, nfs } = volume;
     if (claim) return prepareClaim(name, claim, tools.objects) ?? path;
     if (isRecord(nfs)) return path;
-    if (volume.hostPath) return prepareHostPath(name, volume.hostPath.path, volume.hostPath.type ?? "");
+    if (volume.hostPath)
+      return prepareHostPath(name, volume.hostPath.path, volume.hostPath.type ?? "", tools.mayMake);
     const { pod, stamp } = tools;
     const files = volumeFiles(volume, { ...tools, kept: (file) => readKept(place, file) });
     const gid = pod.spec.securityContext?.fsGroup;

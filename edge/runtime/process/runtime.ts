@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { onNextMicrotask, type Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
 import type { Logger } from "#shared/log";
@@ -66,6 +66,7 @@ export function openProcessRuntime(options: ProcessRuntimeOptions): PodProcesses
 
 class ProcessRuntime implements PodProcesses {
   readonly #options: ProcessRuntimeOptions;
+  readonly #dataDir: string;
   readonly #records: ProcessRecords;
   readonly #cgroups: ProcessCgroups;
   readonly #usage = new CgroupUsage();
@@ -80,8 +81,11 @@ class ProcessRuntime implements PodProcesses {
 
   constructor(options: ProcessRuntimeOptions) {
     const { dataDir, owner, clock } = options;
+    mkdirSync(dataDir, { recursive: true });
+    // What is mounted is known by its real path.
+    this.#dataDir = realpathSync(dataDir);
     this.#options = options;
-    this.#records = new ProcessRecords(join(resolve(dataDir), "processes"));
+    this.#records = new ProcessRecords(join(this.#dataDir, "processes"));
     this.#cgroups = new ProcessCgroups(owner);
     const known = this.#records.load();
     const sandboxes = known.filter((one) => one.kind === "sandbox");
@@ -164,11 +168,12 @@ class ProcessRuntime implements PodProcesses {
       );
     const own = this.#sandboxes.ownOf(sandboxId);
     if (own === undefined) throw refused(`Cannot create container "${container}": its sandbox is gone`);
-    const { config, dataDir, clock } = this.#options;
+    const { config, clock } = this.#options;
+    const dataDir = this.#dataDir;
     const id = newId();
     const dir = this.#records.directory(id);
     const endMark = randomBytes(20).toString("hex");
-    const facts = { dir, own, config, dataDir: resolve(dataDir), bootId: this.#bootId, endMark, tools };
+    const facts = { dir, own, config, dataDir, bootId: this.#bootId, endMark, tools };
     const planned = planStart(spec, {
       ...facts,
       joins: this.#cgroups.joins(id),
@@ -191,7 +196,7 @@ class ProcessRuntime implements PodProcesses {
         ...(pidsLimit !== undefined && { pidsLimit }),
       },
       endMark,
-      logPath: join(resolve(dataDir), "pods", podUid, "logs", container, `${attempt}.log`),
+      logPath: join(dataDir, "pods", podUid, "logs", container, `${attempt}.log`),
     };
     this.#records.add(record, (made) => {
       mkdirSync(join(made, "root"), { mode: 0o700 });

@@ -8,6 +8,7 @@ export {
   usualPath,
   type FoundProgram,
 } from "./programs.ts";
+export { findPath, readMountPoints, type FoundPath, type MountPoint } from "./paths.ts";
 export {
   chooseUser,
   findBarrier,

@@ -1,6 +1,7 @@
 import { realpathSync, statSync, type Stats } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize } from "node:path";
 import { errorCodeOf } from "#shared/errors";
+import { findPath, readMountPoints } from "./paths.ts";
 import { parentsOf } from "./users.ts";
 
 const scheme = "process://";
@@ -41,9 +42,10 @@ export function findProgram(name: string, allowed: readonly string[], path = usu
 function checkProgram(name: string, allowed: readonly string[]): FoundProgram {
   if (normalize(name) !== name) return refused(name, 'may not contain "..", "." or empty parts');
   try {
-    // Links to directories, such as /bin, are fine; the program is then started by the path that they lead to.
-    const path = join(realpathSync(dirname(name)), basename(name));
-    const target = realpathSync(path);
+    const found = findLinked(name);
+    if (!found) return { ok: false, isMissing: true, reason: `program ${JSON.stringify(name)} not found` };
+    const { path, target, server } = found;
+    if (server !== undefined) return refused(name, `is on a file server, see ${server}`);
     const places = placesOf(allowed);
     if (![path, target].every((one) => places.some((place) => isWithin(one, place))))
       return refused(name, "is not among edged.processes.programs of this node");
@@ -54,6 +56,23 @@ function checkProgram(name: string, allowed: readonly string[]): FoundProgram {
       return { ok: false, isMissing: true, reason: `program ${JSON.stringify(name)} not found` };
     throw error;
   }
+}
+
+interface Linked {
+  /** With links to directories, such as /bin, followed: the program is started by this. */
+  readonly path: string;
+  readonly target: string;
+  /** The mount point of the file server that one of them is on. */
+  readonly server?: string | undefined;
+}
+
+function findLinked(name: string): Linked | undefined {
+  const points = readMountPoints();
+  const folder = findPath(dirname(name), points);
+  if (!folder) return undefined;
+  const path = join(folder.path, basename(name));
+  const found = folder.server === undefined ? findPath(path, points) : folder;
+  return found && { path, target: found.path, server: found.server };
 }
 
 function checkFile(

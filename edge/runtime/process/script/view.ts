@@ -1,20 +1,15 @@
-import {
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import type { Mount } from "#edge/runtime";
 import {
   findBarrier,
+  findPath,
   isWithin,
   placesOf,
+  readMountPoints,
   realPathOrNone,
   unsteadyParent,
+  type MountPoint,
   type ProcessUser,
   type ProcessUsers,
 } from "#edge/runtime/process/allowed";
@@ -32,8 +27,17 @@ export interface ViewInput {
   readonly tools: Tools;
 }
 
-/** Where mount points may be made on the host itself: they are in memory, and gone with the next boot. */
-const volatile = ["/run", "/dev"];
+/** Below it are mount points of many pods, such as that of their tokens: memory of the view takes its place there. */
+const secretsDir = join(realPathOrNone("/run")[0] ?? "/run", "secrets");
+/** The one file that is made on the host, which all pods have: nothing reads it, and it is in memory. */
+const terminationLog = "/dev/termination-log";
+/** What is loaded or started by programs of the machine: `env`, the loader, libraries, and the links that lead to them. */
+const systemPlaces =
+  /^\/((usr|bin|sbin|lib[^/]*|boot|nix|gnu)(\/.*)?|etc(\/(alternatives|ld\.so[^/]*|ld-musl[^/]*)(\/.*)?)?)$/;
+
+interface PlanInput extends ViewInput {
+  readonly points: readonly MountPoint[];
+}
 
 /**
  * Commands for a shell, in a mount namespace of its own, that put together what a container sees: the host's directories with the
@@ -52,17 +56,53 @@ export function viewCommands(input: ViewInput): string[] | string {
     `${tools.mkdir} ${at("proc")}`,
     `${mount} -t proc -o nosuid,nodev,noexec proc ${at("proc")}`,
   ];
+  const points = readMountPoints();
   const targets: string[] = [];
   for (const one of mounts) {
-    const planned = planMount(one, input, targets);
+    const planned = planMount(one, { ...input, points }, targets);
     if (typeof planned === "string") return planned;
     const { source, target, make } = planned;
+    if (isWithin(target, secretsDir) && !targets.some((other) => isWithin(other, secretsDir)))
+      lines.push(`${mount} -t tmpfs -o mode=755,size=1m,nosuid,nodev,noexec tmpfs ${at(secretsDir)}`);
     targets.push(target);
     if (make) lines.push(make);
     lines.push(`${mount} --rbind ${quoteWord(source)} ${at(target)}`);
-    if (one.readOnly) lines.push(`${mount} -o remount,bind,ro,nosuid ${at(target)}`);
+    lines.push(...flagCommands(one, { source, at: join(root, target) }, input, points));
   }
-  return [...lines, ...releases(input)];
+  return [...lines, ...releases(input, points)];
+}
+
+/**
+ * Nothing of a volume is a device, or is executed or loaded as code: otherwise it would take the place of a program that is
+ * allowed. Devices of the host keep their meaning. What is mounted below a volume is treated alike, and what is read-only stays so.
+ */
+function flagCommands(
+  { readOnly, hostPath }: Mount,
+  { source, at }: { readonly source: string; readonly at: string },
+  { tools: { mount, umount } }: ViewInput,
+  points: readonly MountPoint[],
+): string[] {
+  const isDevice = hostPath !== undefined && isWithin(source, "/dev");
+  // Without the helpers of file systems, such as mount.nfs, which do more than set flags.
+  const flags = `${mount} -i -o remount,bind,nosuid,noexec${isDevice ? "" : ",nodev"}`;
+  const holder = points.findLast(({ path }) => path === holderOf(source, points));
+  const below = points.filter(({ path }) => path !== source && isWithin(path, source));
+  return [
+    `${flags}${readOnly || holder?.isReadOnly ? ",ro" : ""} ${quoteWord(at)}`,
+    ...below.map(({ path, isReadOnly }) => {
+      const point = quoteWord(join(at, path.slice(source.length)));
+      const unmount = `${umount} -l ${point} 2>/dev/null || :`;
+      return `${flags}${isReadOnly ? ",ro" : ""} ${point} 2>/dev/null || ${unmount}`;
+    }),
+  ];
+}
+
+/** The mount point that a path is in. */
+function holderOf(path: string, points: readonly MountPoint[]): string {
+  return points
+    .map((one) => one.path)
+    .filter((one) => isWithin(path, one))
+    .reduce((longest, one) => (one.length > longest.length ? one : longest), "/");
 }
 
 function hostEntries({ root, tools }: ViewInput): string[] {
@@ -85,44 +125,63 @@ interface PlannedMount {
   readonly make?: string;
 }
 
-function planMount(mount: Mount, input: ViewInput, others: readonly string[]): PlannedMount | string {
-  const { root, tools, allowed, programs } = input;
+function planMount(mount: Mount, input: PlanInput, others: readonly string[]): PlannedMount | string {
+  const { allowed, programs, points } = input;
   const where = `mountPath ${mount.target}`;
   if (mount.propagation === "rslave" || mount.propagation === "rshared")
     return `mountPropagation of ${where} is not supported for processes`;
-  const [source] = realPathOrNone(mount.source);
-  if (source === undefined) return `bind source path does not exist: ${mount.source}`;
-  const place = placeOf(normalize(mount.target).replace(/(.)\/+$/, "$1"));
-  const { target, parent, missing } = place;
-  const fault = findFault(target, programs, others);
-  if (fault !== undefined) return `${where} ${fault}`;
-  const loose = unsteadyParent(join(parent, "x"), allowed);
-  if (loose !== undefined) return `${where}: others than root can replace what is in ${loose}`;
-  const barred = findHostFault(mount.hostPath, source, input);
+  const barred = findHostFault(mount, input);
   if (barred !== undefined) return barred;
-  const isDirectory = statSync(source).isDirectory();
-  if (missing.length === 0)
-    return statSync(target).isDirectory() === isDirectory
-      ? { source, target }
-      : `${where} is ${isDirectory ? "not a directory" : "a directory"} on this node`;
-  if (parent === "/") return { source, target, make: makeCommand(join(root, target), isDirectory, tools) };
-  if (!volatile.flatMap(realPathOrNone).some((one) => isWithin(parent, one)))
-    return `${where} does not exist on this node: create it, or choose a new directory below /`;
-  makePoint(target, isDirectory);
-  return { source, target };
+  const found = findPath(mount.source, points);
+  if (!found) return `bind source path does not exist: ${mount.source}`;
+  const place = placeOf(normalize(mount.target).replace(/(.)\/+$/, "$1"), points);
+  if (typeof place === "string") return `${where} is on a file server, see ${place}`;
+  const fault = findFault(place.target, programs, others);
+  if (fault !== undefined) return `${where} ${fault}`;
+  const loose = unsteadyParent(join(place.parent, "x"), allowed);
+  if (loose !== undefined) return `${where}: others than root can replace what is in ${loose}`;
+  // What a server has is not looked at: a volume is a directory.
+  const isDirectory = found.server !== undefined || statSync(found.path).isDirectory();
+  const point = planPoint(place, isDirectory, input);
+  return typeof point === "string" ? `${where} ${point}` : { source: found.path, ...point };
+}
+
+/** Where a mount goes, and how that is made where it is not there. @returns a text when it cannot be */
+function planPoint(
+  { target, parent, missing }: Place,
+  isDirectory: boolean,
+  { root, tools }: PlanInput,
+): Omit<PlannedMount, "source"> | string {
+  const isSecret = isWithin(dirname(target), secretsDir);
+  if (isSecret) makeHostPoint(secretsDir);
+  if (isSecret || (missing.length > 0 && parent === "/"))
+    return { target, make: makeCommand(join(root, target), isDirectory, tools) };
+  if (missing.length > 0) {
+    if (target !== terminationLog || isDirectory)
+      return "(or terminationMessagePath) does not exist on this node: create it, or choose a new one below /";
+    makeHostPoint(terminationLog);
+  } else if (statSync(target).isDirectory() !== isDirectory)
+    return `is ${isDirectory ? "not a directory" : "a directory"} on this node`;
+  return { target };
 }
 
 /** A volume of the host gives a program nothing that its user could not reach without it. */
 function findHostFault(
-  hostPath: string | undefined,
-  source: string,
-  { allowed, user }: ViewInput,
+  { hostPath, source: given }: Mount,
+  { allowed, user, points }: PlanInput,
 ): string | undefined {
   if (hostPath === undefined) return undefined;
+  const where = `hostPath ${hostPath}`;
+  // What they lead to was found by root, past directories that the user may not enter.
+  if (given !== hostPath) return `${where}: subPath and recursiveReadOnly are not supported for processes`;
+  const found = findPath(hostPath, points);
+  if (!found) return `${where} does not exist on this node: it is not made for processes`;
+  const { path: source, server } = found;
+  if (server !== undefined && server !== source) return `${where} is on a file server, see ${server}`;
   const loose = unsteadyParent(source, allowed);
-  if (loose !== undefined) return `hostPath ${hostPath}: others than root can replace what is in ${loose}`;
-  const barrier = findBarrier(hostPath, user);
-  return barrier && `hostPath ${hostPath}: user ${user.uid} may not enter ${barrier}`;
+  if (loose !== undefined) return `${where}: others than root can replace what is in ${loose}`;
+  const barrier = findBarrier(source, user);
+  return barrier && `${where}: user ${user.uid} may not enter ${barrier}`;
 }
 
 interface Place {
@@ -133,10 +192,14 @@ interface Place {
   readonly missing: readonly string[];
 }
 
-function placeOf(path: string): Place {
-  const [real] = realPathOrNone(path);
-  if (real !== undefined) return { target: real, parent: dirname(real), missing: [] };
-  const { target: above, parent, missing } = placeOf(dirname(path));
+/** @returns the mount point of the file server that has it, a text */
+function placeOf(path: string, points: readonly MountPoint[]): Place | string {
+  const found = findPath(path, points);
+  if (found?.server !== undefined) return found.server;
+  if (found) return { target: found.path, parent: dirname(found.path), missing: [] };
+  const place = placeOf(dirname(path), points);
+  if (typeof place === "string") return place;
+  const { target: above, parent, missing } = place;
   return {
     target: join(above, basename(path)),
     parent: missing.length === 0 ? above : parent,
@@ -151,6 +214,7 @@ function findFault(
 ): string | undefined {
   if (target === "/" || ["/proc", "/sys"].some((one) => isWithin(target, one)))
     return "cannot be mounted over";
+  if (systemPlaces.test(target)) return "would hide programs or libraries of this machine";
   if (placesOf(programs).some((one) => isWithin(one, target) || isWithin(target, one)))
     return "would hide programs of edged.processes.programs";
   const other = others.find((one) => isWithin(one, target) || isWithin(target, one));
@@ -163,27 +227,19 @@ function makeCommand(path: string, isDirectory: boolean, tools: Tools): string {
   return `${tools.mkdir} -p ${quoteWord(dirname(path))} && : >${quoteWord(path)}`;
 }
 
-/** On the host. */
-function makePoint(path: string, isDirectory: boolean): void {
-  mkdirSync(isDirectory ? path : dirname(path), { recursive: true, mode: 0o755 });
-  if (!isDirectory && !lstatSync(path, { throwIfNoEntry: false }))
-    writeFileSync(path, "", { flag: "wx", mode: 0o644 });
+/** On the host: one of the two names that are the same for all pods. */
+function makeHostPoint(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })) return;
+  if (path === secretsDir) mkdirSync(path, { mode: 0o755 });
+  else writeFileSync(path, "", { flag: "wx", mode: 0o644 });
 }
 
 /** What pods have mounted below the data directory is not held here: it could not be released before this container ends. */
-function releases({ root, dataDir, tools }: ViewInput): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => decode(line.split(" ")[4] ?? ""))
+function releases({ root, dataDir, tools }: ViewInput, points: readonly MountPoint[]): string[] {
+  return points
+    .map(({ path }) => path)
     .filter((path) => path !== dataDir && isWithin(path, dataDir))
     .toReversed()
     .flatMap((path) => [join(root, path), path])
     .map((path) => `${tools.umount} -l ${quoteWord(path)} 2>/dev/null || :`);
-}
-
-/** proc(5): blanks and the like are in octal. */
-function decode(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_all, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
 }

@@ -366,3 +366,13 @@ test("prepareHostPath makes and checks what is asked for", () => {
   for (const path of ["/tmp/../etc", "relative", "/a\0b"])
     expect(() => prepareHostPath("v", path, "")).toThrow("invalid path");
 });
+
+test("prepareHostPath makes nothing on the host for processes", () => {
+  using dir = tempDir();
+  for (const type of ["", "DirectoryOrCreate", "FileOrCreate"])
+    expect(() => prepareHostPath("v", join(dir.path, "x.service"), type, false)).toThrow(
+      `hostPath.path ${join(dir.path, "x.service")} does not exist`,
+    );
+  expect(existsSync(join(dir.path, "x.service"))).toBe(false);
+  expect(prepareHostPath("v", dir.path, "DirectoryOrCreate", false)).toBe(dir.path);
+});

@@ -52,7 +52,12 @@ describe.skipIf(!hasProcesses())("programs as containers", () => {
 
   test("end at the signal, and are killed when they ignore it", async () => {
     await using world = new ProcessWorld();
-    const polite = await world.shell("trap 'exit 3' TERM; while :; do sleep 0.05; done", {}, "polite");
+    const polite = await world.shell(
+      "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done",
+      {},
+      "polite",
+    );
+    await until(async () => (await world.log(polite, {})) !== "");
     await world.runtime.stop(polite, 30);
     expect((await world.ended(polite)).exitCode).toBe(3);
     const plain = await world.pod.start("plain", { command: ["/bin/sleep", "1000"] });
@@ -212,7 +217,7 @@ describe.skipIf(!hasProcesses())("programs as containers", () => {
     expect(text).toContain("read-only");
     expect(readdirSync("/").includes(point.slice(1))).toBe(false);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(world.dir.path);
-    expect(readdirSync("/run/secrets/kubeedge-test/token")).toEqual([]);
+    expect(existsSync("/run/secrets/kubeedge-test")).toBe(false);
   });
 
   test("leave nothing behind when they are removed", async () => {
