@@ -4,6 +4,9 @@ import { toChange, type RevisionChange, type RevisionRow, type StoredKey } from 
 
 /** Rows read by one statement, at most. */
 const mostRows = 32;
+/** What a revision replaced: a row on disk names what it replaced on disk, `links` what is still in the memory. */
+const replacedRow =
+  "coalesce((SELECT links.previous FROM live.links WHERE links.id = all_revisions.id), previous) AS previous";
 
 /** Reads revisions from the table, decrypted. */
 export class RevisionReader {
@@ -22,7 +25,8 @@ export class RevisionReader {
       `SELECT id, resource, key, value FROM all_revisions WHERE id IN (${places})`,
     );
     this.#after = database.prepare(
-      "SELECT * FROM all_revisions WHERE id > ? AND resource = ? ORDER BY id LIMIT ?",
+      `SELECT id, resource, key, ${replacedRow}, deleted, value FROM all_revisions
+       WHERE id > ? AND resource = ? ORDER BY id LIMIT ?`,
     );
   }
 
@@ -64,7 +68,7 @@ export class RevisionReader {
     const then = new Map(current.map((stored) => [stored.key, stored.revision]));
     const rows = this.#database
       .query<{ key: string; previous: number | null }, [number, string]>(
-        "SELECT key, previous FROM all_revisions WHERE id > ? AND resource = ? ORDER BY id DESC",
+        `SELECT key, ${replacedRow} FROM all_revisions WHERE id > ? AND resource = ? ORDER BY id DESC`,
       )
       .all(revision, resource);
     for (const row of rows) {

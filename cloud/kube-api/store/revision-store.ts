@@ -119,6 +119,11 @@ export class RevisionStore implements AsyncDisposable {
     return this.#compaction.compactedRevision;
   }
 
+  /** The oldest revision that a resource can be listed at; a watch from before it gets the newest of each object, and no selection. */
+  oldestOf(resource: string): number {
+    return Math.max(this.compactedRevision, this.#volatile.forgottenTo(resource));
+  }
+
   /** Resolves when every write made so far is committed: what is read afterwards is durable. */
   async settled(): Promise<void> {
     if (this.#batch) await this.#batch.done.promise.catch(() => undefined);
@@ -158,7 +163,7 @@ export class RevisionStore implements AsyncDisposable {
     return index.keys(prefix, after).map((key) => ({ key, revision: index.get(key) ?? 0 }));
   }
 
-  /** As `list`, as it was at a revision not yet compacted. */
+  /** As `list`, as it was at a revision from `oldestOf` on. */
   listAt(revision: number, resource: string, prefix = "", after = ""): StoredKey[] {
     const current = this.list(resource, prefix, after);
     if (revision >= this.#committed) return current;
@@ -237,12 +242,11 @@ export class RevisionStore implements AsyncDisposable {
     await this.#compaction.run();
   }
 
-  /** Stores what is in the memory alone. Call it about once a minute. @throws UnavailableError: it stays there then */
+  /** Stores what is in the memory alone. Call it every two minutes. @throws UnavailableError: it stays there then */
   async storeVolatile(): Promise<void> {
     await this.settled();
     if (this.#volatile.isEmpty || this.#batch || this.#closed) return;
     try {
-      this.#volatile.tidy(this.#history.isPinned, 0);
       this.#volatile.store(this.#compaction.compactedRevision);
     } catch (error) {
       throw storeFailed(error);
@@ -317,7 +321,7 @@ export class RevisionStore implements AsyncDisposable {
       }
       const stored = this.#volatile.storedOf(resource, key, previous) ?? null;
       this.#insert.run(revision, resource, key, stored, remove ? 1 : 0, value);
-      if (stored !== (previous ?? null)) undo.push(this.#volatile.superseded(resource, key));
+      if (stored !== (previous ?? null)) undo.push(this.#volatile.superseded({ resource, key, revision }));
     } catch (error) {
       throw storeFailed(error);
     }
@@ -337,10 +341,11 @@ export class RevisionStore implements AsyncDisposable {
     this.#failure = undefined;
     this.#committed = this.#revision;
     for (const { revision, text } of batch.changes) this.#history.add(revision, Buffer.byteLength(text));
-    this.#volatile.tidy(this.#history.isPinned);
     if (this.#history.isTooLarge) this.compact().catch(this.#options.onError);
     note("watches of", batch.changes[0]?.resource);
     this.#followers.notify(batch.changes);
+    // After followers looked at what was replaced; one of them may have begun the next commit, which tidies then.
+    if (!this.#batch) this.#volatile.tidy(this.#history.isPinned);
     batch.done.resolve();
   }
 

@@ -10,15 +10,26 @@ interface VolatileRow {
   readonly stored: number | undefined;
 }
 
+interface ReplacedRow {
+  readonly resource: string;
+  readonly revision: number;
+  /** The revision that replaced it: from there on it is not needed. */
+  readonly by: number;
+}
+
 /** Numbers of revisions that are reserved at a time. */
 const reserved = 10_000;
-/** Rows that were replaced in the memory stay for watches that are a little behind. */
+/** Rows that were replaced in the memory stay for lists that are read page by page and for watches that are a little behind. */
 const mostReplaced = 2000;
+/** So many more are forgotten in one transaction. */
+const spareReplaced = 500;
+const forgottenName = "forgotten";
 
 /**
  * Revisions of what is reported again and again, such as the status of a device: they are read and watched as all others, and are
- * stored once a minute, the newest of each object. Until then they are in a table in the memory, which `all_revisions` reads together
- * with the one on disk. Their numbers are reserved on disk: a start after a crash continues above all that clients may have seen.
+ * stored every two minutes, the newest of each object. Until then they are in a table in the memory, which `all_revisions` reads
+ * together with the one on disk. Their numbers are reserved on disk: a start after a crash continues above all that clients may have
+ * seen. The last ones that were replaced stay in the memory, so that lists can be read as they were; `forgottenTo` tells from where on.
  */
 export class VolatileRows {
   readonly #database: Database;
@@ -26,8 +37,14 @@ export class VolatileRows {
   readonly #remove: Statement;
   readonly #copy: Statement;
   readonly #removeStored: Statement;
+  readonly #link: Statement;
+  readonly #keepPrevious: Statement;
+  readonly #unlink: Statement;
   readonly #rows = new Map<string, VolatileRow>();
-  #replaced: number[] = [];
+  /** in the order in which they were replaced */
+  #replaced: ReplacedRow[] = [];
+  /** by resource */
+  readonly #forgotten: Map<string, number>;
   #reservedTo: number;
 
   constructor(database: Database) {
@@ -41,11 +58,25 @@ export class VolatileRows {
        SELECT id, resource, key, ?, 0, value FROM live.revisions WHERE id = ?`,
     );
     this.#removeStored = database.prepare("DELETE FROM main.revisions WHERE id = ?");
+    this.#link = database.prepare(
+      "INSERT INTO live.links (id, previous) SELECT ?, id FROM live.revisions WHERE id = ?",
+    );
+    this.#keepPrevious = database.prepare(
+      `INSERT INTO live.links (id, previous) SELECT id, previous FROM live.revisions
+       WHERE id = ? AND previous IN (SELECT id FROM live.revisions)`,
+    );
+    this.#unlink = database.prepare("DELETE FROM live.links WHERE previous = ?");
     this.#reservedTo = Number(settingOf(database, reservedName) ?? 0);
+    this.#forgotten = readForgotten(settingOf(database, forgottenName));
   }
 
   get isEmpty(): boolean {
     return this.#rows.size === 0;
+  }
+
+  /** The oldest revision as of which this resource is known: of what was current before, something was replaced and not stored. */
+  forgottenTo(resource: string): number {
+    return this.#forgotten.get(resource) ?? 0;
   }
 
   #reserve(revision: number): void {
@@ -67,7 +98,7 @@ export class VolatileRows {
     this.#reserve(revision);
     this.#insert.run(revision, resource, key, previous, value);
     const stored = this.storedOf(resource, key, previous);
-    const restore = this.#replace(resource, key, { ...row, stored });
+    const restore = this.#replace(row, { ...row, stored });
     return () => {
       restore();
       this.#reservedTo = reservedBefore;
@@ -75,32 +106,46 @@ export class VolatileRows {
   }
 
   /** A row of the table on disk replaces that of the memory. @returns what takes it back */
-  superseded(resource: string, key: string): () => void {
-    return this.#replace(resource, key, undefined);
+  superseded(row: Omit<VolatileRow, "stored">): () => void {
+    const before = this.#rows.get(nameOf(row.resource, row.key));
+    if (before) this.#link.run(row.revision, before.revision);
+    return this.#replace(row, undefined);
   }
 
-  #replace(resource: string, key: string, next: VolatileRow | undefined): () => void {
+  #replace(
+    { resource, key, revision }: Omit<VolatileRow, "stored">,
+    next: VolatileRow | undefined,
+  ): () => void {
     const name = nameOf(resource, key);
     const before = this.#rows.get(name);
     if (next) this.#rows.set(name, next);
     else this.#rows.delete(name);
-    if (before) this.#replaced.push(before.revision);
+    if (before) this.#replaced.push({ resource, revision: before.revision, by: revision });
     return () => {
       if (before) {
         this.#rows.set(name, before);
-        this.#replaced = this.#replaced.filter((revision) => revision !== before.revision);
+        this.#replaced = this.#replaced.filter((one) => one.revision !== before.revision);
       } else this.#rows.delete(name);
     };
   }
 
-  /** Forgets rows that were replaced, unless a list that is being read may need them. */
-  tidy(isRead: boolean, most = mostReplaced): void {
-    if (isRead || this.#replaced.length <= most) return;
-    const replaced = this.#replaced;
-    this.#replaced = [];
+  /** Forgets the first rows that were replaced, unless a list that is being read may need them. Not inside a transaction. */
+  tidy(isRead: boolean): void {
+    if (isRead || this.#replaced.length <= mostReplaced + spareReplaced) return;
+    const gone = this.#replaced.slice(0, -mostReplaced);
     this.#database.transaction(() => {
-      for (const revision of replaced) this.#remove.run(revision);
+      for (const { revision } of gone) {
+        this.#remove.run(revision);
+        this.#unlink.run(revision);
+      }
     })();
+    this.#replaced = this.#replaced.slice(gone.length);
+    this.#forget(gone);
+  }
+
+  #forget(gone: readonly ReplacedRow[]): void {
+    for (const { resource, by } of gone)
+      this.#forgotten.set(resource, Math.max(by, this.forgottenTo(resource)));
   }
 
   /**
@@ -112,6 +157,7 @@ export class VolatileRows {
     this.#database.transaction(() => {
       for (const { revision, stored } of rows) {
         this.#copy.run(stored ?? null, revision);
+        this.#keepPrevious.run(revision);
         this.#remove.run(revision);
         if (stored !== undefined && revision <= compacted) this.#removeStored.run(stored);
       }
@@ -121,6 +167,9 @@ export class VolatileRows {
 
   /** All is stored and nothing more will come. */
   close(): void {
+    this.#forget(this.#replaced);
+    if (this.#forgotten.size > 0)
+      saveSetting(this.#database, forgottenName, JSON.stringify([...this.#forgotten]));
     if (settingOf(this.#database, reservedName) !== undefined)
       this.#database.run("DELETE FROM settings WHERE name = ?", [reservedName]);
   }
@@ -131,6 +180,9 @@ export function attachMemory(database: Database): void {
   database.run("ATTACH ':memory:' AS live");
   database.run(`CREATE TABLE live.revisions (
     id INTEGER PRIMARY KEY, resource TEXT NOT NULL, key TEXT NOT NULL, previous INTEGER, deleted INTEGER NOT NULL, value TEXT NOT NULL)`);
+  // What a row on disk replaced in the memory; the row itself has what it replaced on disk.
+  database.run("CREATE TABLE live.links (id INTEGER PRIMARY KEY, previous INTEGER NOT NULL)");
+  database.run("CREATE INDEX live.links_previous ON links (previous)");
   database.run(`CREATE TEMP VIEW all_revisions AS
     SELECT id, resource, key, previous, deleted, value FROM main.revisions
     UNION ALL SELECT id, resource, key, previous, deleted, value FROM live.revisions`);
@@ -138,4 +190,8 @@ export function attachMemory(database: Database): void {
 
 function nameOf(resource: string, key: string): string {
   return `${resource} ${key}`;
+}
+
+function readForgotten(text: string | undefined): Map<string, number> {
+  return new Map(text === undefined ? [] : (JSON.parse(text) as [resource: string, revision: number][]));
 }

@@ -29,7 +29,7 @@ export async function listObjects(parts: ResourceParts, asked: ResourceRequest):
   const { query } = asked;
   checkListOptions(query);
   const scope = { resource: resourceOf(asked.kind), prefix: prefixOf(asked) };
-  const kept = { oldest: store.compactedRevision, newest: store.revision };
+  const kept = { oldest: store.oldestOf(scope.resource), newest: store.revision };
   const place = readContinue(query.get("continue"), scope, kept);
   const revision = place?.revision ?? askedRevision(query, kept) ?? store.revision;
   const pin = store.pin(revision);

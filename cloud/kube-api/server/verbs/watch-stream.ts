@@ -59,15 +59,21 @@ const eventsAhead = 2;
  */
 export function answerWatch(parts: WatchParts, options: WatchOptions, open: OpenStream): Response {
   const { after, resource } = options;
+  const oldest = oldestFor(parts, options);
   const headers = { "Content-Type": "application/json;stream=watch", "Cache-Control": "no-cache, private" };
-  if (after !== undefined && after < parts.store.compactedRevision) {
-    const { status } = expiredAt(after, parts.store.compactedRevision);
+  if (after !== undefined && after < oldest) {
+    const { status } = expiredAt(after, oldest);
     return new Response(`${JSON.stringify({ type: "ERROR", object: status })}\n`, { headers });
   }
   const what = `watch ${resource.replace(/^\//, "")}`;
   const watch = new Watch(parts, options);
   const stream = watch.start((source) => open(source, { what, ahead: eventsAhead }));
   return new Response(stream, { headers });
+}
+
+/** Where a watch can start: what was selected is known as long as lists can be read; without a selection it is not asked. */
+function oldestFor({ store }: WatchParts, { selection, resource }: WatchOptions): number {
+  return selection === everything ? store.compactedRevision : store.oldestOf(resource);
 }
 
 /** What a timer takes. */
@@ -189,7 +195,7 @@ class Watch implements ByteSource {
   #nextHistory(): Uint8Array | "later" {
     const { store } = this.#parts;
     if (this.#live) return "later";
-    if (this.#cursor < store.compactedRevision) return this.#expire();
+    if (this.#cursor < this.#oldest()) return this.#expire();
     const changes = store.since(this.#options.resource, this.#cursor, { rows: pageRows, size: pieceBytes });
     this.#live = changes.at(-1) === undefined;
     this.#cursor = changes.at(-1)?.revision ?? store.revision;
@@ -225,9 +231,15 @@ class Watch implements ByteSource {
     const newest = changes.at(-1)?.revision ?? 0;
     // What is not newer than the cursor was read from the store meanwhile.
     if (this.#last || !this.#live || newest <= this.#cursor) return;
-    if (this.#pages || !this.#stream?.ready || isLarge(changes)) return this.#fallBehind(changes);
+    if (!this.#canPush(changes)) return this.#fallBehind(changes);
     this.#cursor = newest;
     this.#push(changes);
+  }
+
+  #canPush(changes: readonly RevisionChange[]): boolean {
+    if (this.#pages || this.#stream?.ready !== true || isLarge(changes)) return false;
+    // Else what they replaced may be gone, which tells what was selected.
+    return (changes[0]?.revision ?? 0) > this.#oldest();
   }
 
   /** Changes are read from the store from here on, as the connection takes them. */
@@ -312,9 +324,13 @@ class Watch implements ByteSource {
     return { ...table, rows: [{ cells: [], object }] };
   }
 
+  #oldest(): number {
+    return oldestFor(this.#parts, this.#options);
+  }
+
   #expire(): Uint8Array {
     this.#last = true;
-    return this.#errorBytes(expiredAt(this.#cursor, this.#parts.store.compactedRevision).status);
+    return this.#errorBytes(expiredAt(this.#cursor, this.#oldest()).status);
   }
 
   #errorBytes(status: Status): Uint8Array {

@@ -126,3 +126,83 @@ test("kill -9 takes volatile revisions and never their numbers, and clients have
   expect(store.revision).toBeGreaterThanOrEqual(revision);
   expect(store.compactedRevision).toBeGreaterThanOrEqual(revision);
 });
+
+/** The values of all devices after each revision, as they were written. */
+class Model {
+  readonly #states = new Map<number, Record<string, number>>();
+  #current: Record<string, number> = {};
+
+  wrote(revision: number, name: string, value: number | undefined): void {
+    const { [name]: _before, ...others } = this.#current;
+    this.#current = value === undefined ? others : { ...others, [name]: value };
+    this.#states.set(revision, this.#current);
+  }
+
+  /** What `store` says otherwise, and how many revisions it can be listed at. */
+  compare(store: RevisionStore, from: number, step = 7): { wrong: unknown[]; known: number } {
+    const wrong: unknown[] = [];
+    let known = 0;
+    for (const [revision, state] of this.#states) {
+      if (revision % step !== 0 || revision < Math.max(from, store.oldestOf(resource))) continue;
+      known += 1;
+      const listed = store.listAt(revision, resource).map((one) => [one.key, store.text(one.revision)]);
+      const read = Object.fromEntries(
+        listed.map(([name = "", text]) => [name.replace("default/", ""), text && valueOf(text)]),
+      );
+      if (!Bun.deepEquals(read, state)) wrong.push({ revision, read, state });
+    }
+    return { wrong, known };
+  }
+}
+
+test("a resource is listed as it was at each revision that is not refused, also after a restart", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "cloudcore.db");
+  const model = new Model();
+  const names = ["a", "b", "c", "d"];
+  let seed = 7;
+  const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  for (let start = 0; start < 3; start += 1) {
+    await using store = open(path);
+    expect(model.compare(store, 0).wrong).toEqual([]);
+    for (let n = 1; n <= 4000; n += 1) {
+      // The last is quiet, then replaced: it is needed for all revisions between.
+      const name = names[n % 1500 === 0 ? 3 : random(3)] ?? "";
+      const there = store.find(resource, `default/${name}`) !== undefined;
+      const remove = there && random(400) === 0;
+      const object = { metadata: { name }, status: { value: n } };
+      const isVolatile = random(40) !== 0;
+      const { revision } = await store.write({
+        resource,
+        key: `default/${name}`,
+        object,
+        isVolatile,
+        remove,
+      });
+      model.wrote(revision, name, remove ? undefined : n);
+      if (n % 900 === 0) await store.storeVolatile();
+      if (n % 700 === 0) expect(model.compare(store, revision - 300).wrong).toEqual([]);
+    }
+    const { wrong, known } = model.compare(store, 0);
+    expect(wrong.slice(0, 3)).toEqual([]);
+    expect(known).toBeGreaterThan(250);
+    expect(store.oldestOf(resource)).toBeGreaterThan(0);
+    expect(store.oldestOf("/configmaps")).toBe(0);
+  }
+});
+
+test("followers find what each change replaced", async () => {
+  using dir = tempDir();
+  await using store = open(join(dir.path, "cloudcore.db"));
+  let missing = 0;
+  using _follow = store.follow(resource, (changes) => {
+    for (const { previous } of changes)
+      if (previous !== undefined && store.text(previous) === undefined) missing += 1;
+  });
+  await put(store, 0, false);
+  for (let n = 1; n <= 6000; n += 1) {
+    await put(store, n, n % 10 !== 0);
+    if (n % 1700 === 0) await store.storeVolatile();
+  }
+  expect(missing).toBe(0);
+});
