@@ -38,6 +38,8 @@ export class SessionQueues {
   readonly #limits: QueueLimits;
   readonly #nextRow: () => number;
   readonly #clock: BrokerClock;
+  /** of all messages that were queued */
+  #lastExpiryMs = 0;
   readonly #queues = new Map<string, SessionQueue>();
   readonly #bySize = new QueuesBySize();
   #bytes = 0;
@@ -55,6 +57,11 @@ export class SessionQueues {
     return [...this.#queues.values()].reduce((sum, queue) => sum + queue.size, 0);
   }
 
+  /** Whether a queued message may expire yet. */
+  get expires(): boolean {
+    return this.#lastExpiryMs > this.#clock.nowMs() && this.size > 0;
+  }
+
   get(client: string): SessionQueue | undefined {
     return this.#queues.get(client);
   }
@@ -67,6 +74,7 @@ export class SessionQueues {
   }
 
   load(client: string, entry: QueueEntry): void {
+    this.#lastExpiryMs = Math.max(this.#lastExpiryMs, entry.packet.expiresAtMs ?? 0);
     this.#change(this.#queue(client), (queue) => queue.add(entry));
   }
 

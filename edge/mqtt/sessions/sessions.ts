@@ -54,7 +54,11 @@ export class Sessions {
     this.#journal = new Journal(store);
     this.#limits = limits;
     const nextRow = (): number => (this.#row += 1);
-    const clock = new BrokerClock(limits.clock, this.#journal, mqttSessions);
+    const clock = new BrokerClock(limits.clock, {
+      journal: this.#journal,
+      store: mqttSessions,
+      isNeeded: () => this.#deadlines.isWaiting || this.#queues.expires,
+    });
     const deadlines = new Deadlines(
       limits.clock,
       () => clock.nowMs(),
@@ -94,6 +98,7 @@ export class Sessions {
 
   /** Writes what is not on disk yet. */
   async close(): Promise<void> {
+    this.#clock.end();
     this.#deadlines.end();
     await this.#journal.commit();
   }

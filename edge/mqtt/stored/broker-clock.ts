@@ -7,6 +7,13 @@ const everyMs = 60_000;
 /** 2024: a wall clock before that is not set yet, as on a machine without a battery for it. */
 const earliestMs = 1_704_067_200_000;
 
+export interface BrokerClockParts {
+  readonly journal: Journal;
+  readonly store: Pick<MqttSessions, "clock">;
+  /** Whether anything on disk expires. */
+  readonly isNeeded: () => boolean;
+}
+
 /**
  * The time in which expiries are counted, in milliseconds. It goes on while edgecore is down and never back: within one boot
  * of the machine by the kernel's count, across boots by the wall clock if that was and is set. Steps of the wall clock
@@ -16,12 +23,15 @@ const earliestMs = 1_704_067_200_000;
 export class BrokerClock {
   readonly #clock: Clock;
   readonly #journal: Journal;
+  readonly #isNeeded: () => boolean;
   readonly #baseMs: number;
   #writtenMs = 0;
+  #timer: Disposable | undefined;
 
-  constructor(clock: Clock, journal: Journal, store: Pick<MqttSessions, "clock">) {
+  constructor(clock: Clock, { journal, store, isNeeded }: BrokerClockParts) {
     this.#clock = clock;
     this.#journal = journal;
+    this.#isNeeded = isNeeded;
     this.#baseMs = startOf(store.clock(), clock) - clock.monotonicMs();
   }
 
@@ -36,12 +46,27 @@ export class BrokerClock {
 
   /** Something is being written that expires: the time goes into the same commit, unless it was written lately. */
   note(): void {
+    if (this.#writtenMs === 0 || this.nowMs() - this.#writtenMs >= everyMs) this.#write();
+  }
+
+  /** edgecore ends: the time goes into the next commit, and is not written after that. */
+  end(): void {
+    if (this.#isNeeded()) this.#write();
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #write(): void {
     const at = this.nowMs();
-    if (this.#writtenMs !== 0 && at - this.#writtenMs < everyMs) return;
     this.#writtenMs = at;
     const { boot, ms } = this.#clock.bootTime();
     const row: ClockRow = { at, wall: this.#clock.nowMs(), boot, bootMs: Math.round(ms) };
     this.#journal.add("clock", (sessions) => sessions.putClock(row));
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#clock.after(everyMs, () => {
+      if (!this.#isNeeded()) return;
+      this.#write();
+      this.#journal.commitSoon();
+    });
   }
 }
 

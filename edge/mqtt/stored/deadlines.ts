@@ -1,11 +1,16 @@
 import type { Clock } from "#shared/clock";
 
-/** Calls back when the earliest of many times has come. */
+/** All that waits is gone through each time, which may be 100,000 messages: those that are due within a second come together. */
+const leastBetweenMs = 1000;
+
+/** Calls back when the earliest of many times has come, or up to a second later if it did so lately. */
 export class Deadlines {
   readonly #clock: Clock;
   readonly #now: () => number;
   readonly #run: () => void;
   #nextMs = Infinity;
+  /** before this time it does not call back again */
+  #restsUntilMs = -Infinity;
   #timer: Disposable | undefined;
   #isEnded = false;
 
@@ -16,12 +21,19 @@ export class Deadlines {
     this.#run = run;
   }
 
+  /** Whether a time is to come. */
+  get isWaiting(): boolean {
+    return this.#nextMs !== Infinity;
+  }
+
   note(atMs: number): void {
-    if (atMs >= this.#nextMs || this.#isEnded) return;
-    this.#nextMs = atMs;
+    const dueMs = Math.max(atMs, this.#restsUntilMs);
+    if (dueMs >= this.#nextMs || this.#isEnded) return;
+    this.#nextMs = dueMs;
     this.#timer?.[Symbol.dispose]();
-    this.#timer = this.#clock.after(Math.max(1, atMs - this.#now()), () => {
+    this.#timer = this.#clock.after(Math.max(1, dueMs - this.#now()), () => {
       this.#nextMs = Infinity;
+      this.#restsUntilMs = this.#now() + leastBetweenMs;
       this.#timer = undefined;
       this.#run();
     });

@@ -75,7 +75,11 @@ fuzz("retained messages", () => {
   using dir = tempDir("fuzz-retained");
   using store = openStore(join(dir.path, "edge.db"));
   const journal = new Journal(store);
-  const clock = new BrokerClock(systemClock, journal, store.mqttSessions);
+  const clock = new BrokerClock(systemClock, {
+    journal,
+    store: store.mqttSessions,
+    isNeeded: () => false,
+  });
   const deadlines = new Deadlines(
     systemClock,
     () => clock.nowMs(),

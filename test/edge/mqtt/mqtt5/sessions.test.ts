@@ -146,6 +146,84 @@ test("a clock that is set after the start of a machine without a battery ends no
   expect(run.sessions.has("c")).toBe(true);
 });
 
+/** Starts the machine again without a battery for its clock: the wall clock begins at 1970. */
+function startWithoutClock(clock: FakeClock): void {
+  clock.boot = "boot-2";
+  clock.jump(-clock.nowMs());
+}
+
+test("minutes in which nothing was written are not counted twice after a loss of power", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  {
+    using run = start(dir.path, clock);
+    await begin(run, "c", 6000);
+    await leave(run, "c", 6000);
+    await clock.advance(50 * 60 * second + 59 * second);
+  }
+  startWithoutClock(clock);
+  using run = start(dir.path, clock);
+  await clock.advance(49 * 60 * second);
+  expect(run.sessions.has("c")).toBe(true);
+  await clock.advance(62 * second);
+  expect(run.sessions.has("c")).toBe(false);
+});
+
+test("a queued message of a session without end expires in time after a loss of power", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  let expiresAtMs = 0;
+  {
+    using run = start(dir.path, clock);
+    await begin(run, "c", undefined);
+    await run.sessions.subscribe("c", [{ topic: "a", qos: 1 }]);
+    expiresAtMs = run.sessions.expiryAfter(6000);
+    const packet: BrokerPacket = { cmd: "publish", topic: "a", payload: "x", qos: 1, retain: false };
+    await run.sessions.store({ ...packet, expiresAtMs })?.committed;
+    await clock.advance(50 * 60 * second);
+  }
+  startWithoutClock(clock);
+  using run = start(dir.path, clock);
+  expect(run.sessions.secondsUntil(expiresAtMs)).toBe(3000);
+  await clock.advance(10 * 60 * second);
+  // What was loaded goes on to be counted.
+  clock.boot = "boot-3";
+  using again = start(dir.path, clock);
+  expect(again.sessions.secondsUntil(expiresAtMs)).toBe(2400);
+});
+
+test("no minute is counted twice when edgecore was ended before the machine", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  let expiresAtMs = 0;
+  {
+    using run = start(dir.path, clock);
+    await begin(run, "c", 100);
+    await leave(run, "c", 100);
+    expiresAtMs = run.sessions.expiryAfter(100);
+    await clock.advance(59 * second);
+    await run.sessions.close();
+    await clock.advance(hour);
+  }
+  startWithoutClock(clock);
+  using run = start(dir.path, clock);
+  expect(run.sessions.secondsUntil(expiresAtMs)).toBe(41);
+});
+
+test("the time is not written while nothing expires", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  using run = start(dir.path, clock);
+  await begin(run, "c", 100);
+  await leave(run, "c", 100);
+  await clock.advance(200 * second);
+  expect(run.sessions.has("c")).toBe(false);
+  const at = run.store.mqttSessions.clock()?.at;
+  expect(at).toBeNumber();
+  await clock.advance(hour);
+  expect(run.store.mqttSessions.clock()?.at).toBe(at);
+});
+
 test("a will is published after its delay, or when its session ends, and not if its client is back before", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
