@@ -47,8 +47,6 @@ export class ValueBuffer implements AsyncDisposable {
   readonly #parts: ValueBufferParts;
   /** Twins whose row is older than the memory. */
   readonly #rows = new Map<string, ReportedTwinValue["device"]>();
-  /** Twins that came from the journal and that the cloud may not know; a removal may have stored them meanwhile. */
-  #recovered = new Map<string, ReportedTwinValue["device"]>();
   #flush: Disposable | undefined;
   #due: Disposable | undefined;
   /** The database did not take them; another attempt is due. */
@@ -66,7 +64,6 @@ export class ValueBuffer implements AsyncDisposable {
       const device = registry.get(record.deviceId);
       if (device) this.#recoverValue(device, record);
     }
-    this.#recovered = new Map(this.#rows);
     if (this.#rows.size > 0)
       log.info("recovered values that were not in the database yet", { twins: this.#rows.size });
   }
@@ -75,14 +72,12 @@ export class ValueBuffer implements AsyncDisposable {
   storeRecovered(
     report: (device: BoundDevice, twins: readonly (readonly [string, WireTwin])[]) => void,
   ): void {
-    const { store, registry } = this.#parts;
-    if (store.values.isEmpty && this.#recovered.size === 0) return;
-    for (const [key, device] of this.#recovered) {
+    if (this.#parts.store.values.isEmpty) return;
+    for (const [key, device] of this.#rows) {
       const name = key.slice(device.id.length + 1);
       const twin = device.twins.get(name);
-      if (twin && registry.get(device.id) === device) report(device, [[name, toCloud(twin)]]);
+      if (twin) report(device, [[name, toCloud(twin)]]);
     }
-    this.#recovered.clear();
     this.#storeNow();
   }
 
