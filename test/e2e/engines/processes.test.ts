@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { freePorts } from "#internal/scripts/service.ts";
 import { inOrder } from "#internal/test/support/in-order.ts";
 import { hasProcesses } from "#internal/test/support/machine/processes.ts";
@@ -109,6 +109,8 @@ describe.skipIf(!hasProcesses() || !needsCommands("kubectl", "busybox"))("a node
       new RegExp(`^started with a greeting as 20\\d{5} on port ${port}\n$`),
     );
     expect(await pair.kubectl("exec", "web", "--", "cat", "/config/page")).toBe("the page\n");
+    const token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    expect(await pair.kubectl("exec", "web", "--", "cat", token)).toStartWith("ey");
     await expect(pair.kubectl("exec", "web", "--", "sh", "-c", "exit 5")).rejects.toThrow("exit code 5");
     await expect(pair.kubectl("exec", "web", "--", "busybox")).rejects.toThrow("edged.processes.programs");
     await until(60_000, async () => {
@@ -146,7 +148,19 @@ describe.skipIf(!hasProcesses() || !needsCommands("kubectl", "busybox"))("a node
   });
 
   step("refuses what it cannot do, with an Event that names the field", async () => {
+    const made = `/etc/kubeedge-e2e-${process.pid}`;
+    const log = `/run/kubeedge-e2e-${process.pid}`;
+    const mounts = (over: object): object => ({
+      volumeMounts: [{ name: "host", mountPath: "/host", ...over }],
+    });
+    const volumesOf = new Map<string, object>([
+      ["made", { path: made, type: "FileOrCreate" }],
+      ["sub-path", { path: "/" }],
+    ]);
     const refusals: [string, object, string][] = [
+      ["made", mounts({}), `hostPath.path ${made} does not exist`],
+      ["sub-path", mounts({ subPath: made.slice(1) }), 'subPath of volumeMount "host" is not supported'],
+      ["log", { terminationMessagePath: log }, `${log} (or terminationMessagePath) does not exist`],
       ["root", { securityContext: { runAsUser: 0 } }, "runAsUser 0 is not among edged.processes.users"],
       [
         "privileged",
@@ -162,7 +176,11 @@ describe.skipIf(!hasProcesses() || !needsCommands("kubectl", "busybox"))("a node
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name, namespace: "default" },
-      spec: { nodeName: pair.node, containers: [{ name: "c", image: `process://${app}`, ...over }] },
+      spec: {
+        nodeName: pair.node,
+        containers: [{ name: "c", image: `process://${app}`, ...over }],
+        volumes: volumesOf.has(name) ? [{ name: "host", hostPath: volumesOf.get(name) }] : [],
+      },
     }));
     await pair.apply(...pods);
     for (const [name, , text] of refusals)
@@ -178,6 +196,7 @@ describe.skipIf(!hasProcesses() || !needsCommands("kubectl", "busybox"))("a node
         const message = await field(".status.message", name);
         return `${events} ${message}`.includes(text) || `${name}: ${events} ${message}`;
       });
+    for (const path of [made, log]) expect(existsSync(path)).toBe(false);
     await pair.kubectl("delete", "pod", ...refusals.map(([name]) => name), "--wait=true");
   });
 

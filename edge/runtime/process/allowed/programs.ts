@@ -1,4 +1,4 @@
-import { realpathSync, statSync, type Stats } from "node:fs";
+import { statSync, type Stats } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize } from "node:path";
 import { errorCodeOf } from "#shared/errors";
 import { findPath, readMountPoints } from "./paths.ts";
@@ -107,11 +107,12 @@ export function placesOf(allowed: readonly string[]): string[] {
   return [...own, ...allowed.flatMap(realPathOrNone)];
 }
 
+/** Programs may be installed later; what a file server has is not looked at. */
 export function realPathOrNone(path: string): string[] {
   try {
-    return [realpathSync(path)];
+    const found = findPath(path, readMountPoints());
+    return found && found.server === undefined ? [found.path] : [];
   } catch {
-    // It may be installed later.
     return [];
   }
 }

@@ -1,4 +1,4 @@
-import { lstatSync, realpathSync, statSync, type Stats } from "node:fs";
+import { lstatSync, statSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import { createHash } from "node:crypto";
 
@@ -89,12 +89,12 @@ export function unsteadyParent(path: string, allowed: ProcessUsers): string | un
 }
 
 /**
- * Why a user cannot reach a path of the host by itself; undefined when it can. A mount would lead it there past directories that
+ * Why a user cannot reach a real path of the host by itself; undefined when it can. A mount would lead it there past directories that
  * it may not enter.
  */
 export function findBarrier(path: string, { uid, gid, groups }: ProcessUser): string | undefined {
   if (uid === 0) return undefined;
-  return parentsOf(realpathSync(path)).find((one) => {
+  return parentsOf(path).find((one) => {
     const { mode, uid: owner, gid: group } = statSync(one);
     if (owner === uid) return (mode & 0o100) === 0;
     if (group === gid || groups.includes(group)) return (mode & 0o010) === 0;

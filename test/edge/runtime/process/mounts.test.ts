@@ -207,6 +207,12 @@ describe.skipIf(!hasProcesses())("mounts of programs", () => {
     found.push(await refusalOf(world, { target: join(point, "x") }));
     found.push(await refusalOf(world, { source: join(point, "x"), hostPath: join(point, "x") }));
     expect(found.filter((one) => !one.includes(`is on a file server, see ${point}`))).toEqual([]);
+    // What the pod's user may not enter is not looked at either, and neither is a directory of the list.
+    expect(await refusalOf(world, { source: point, hostPath: point })).toContain(
+      "can replace what is in /tmp",
+    );
+    await using listed = new ProcessWorld({ programs: [join(point, "bin"), "/bin/sh"] });
+    expect(await refusal(listed, { command: ["/bin/sh"] })).toBe("created");
     // A volume: it is mounted as the directory that it is.
     expect(await refusalOf(world, { source: point, target: "/new" })).toBe("created");
   });
