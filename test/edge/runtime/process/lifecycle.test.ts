@@ -207,9 +207,9 @@ describe.skipIf(!hasProcesses())("programs as containers", () => {
     const mounts = [
       { source: volume, target: `${point}/data`, readOnly: true },
       { source: join(volume, "file"), target: "/dev/termination-log", readOnly: false },
-      { source: volume, target: "/run/secrets/kubeedge-test/token", readOnly: false },
+      { source: volume, target: `/run/secrets${point}/token`, readOnly: false },
     ];
-    const script = `cat ${point}/data/file /dev/termination-log /run/secrets/kubeedge-test/token/file; touch ${point}/data/x || echo read-only`;
+    const script = `cat ${point}/data/file /dev/termination-log /run/secrets${point}/token/file; touch ${point}/data/x || echo read-only`;
     const id = await world.shell(script, { mounts });
     await world.ended(id);
     const text = await world.log(id);
@@ -217,7 +217,7 @@ describe.skipIf(!hasProcesses())("programs as containers", () => {
     expect(text).toContain("read-only");
     expect(readdirSync("/").includes(point.slice(1))).toBe(false);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(world.dir.path);
-    expect(existsSync("/run/secrets/kubeedge-test")).toBe(false);
+    expect(existsSync(`/run/secrets${point}`)).toBe(false);
   });
 
   test("leave nothing behind when they are removed", async () => {
