@@ -4,7 +4,7 @@ import { startAdoption } from "#cloud/commands/adopt";
 import { ensureCertificates, readPem, type CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { startCloudHub, type CloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
-import { startDeviceController } from "#cloud/device-controller";
+import { startDeviceController, type LostStatuses } from "#cloud/device-controller";
 import { startEdgeController, type KubeletAddress } from "#cloud/edge-controller";
 import { startApiProxy } from "#cloud/edge-controller/api-proxy";
 import { startCloudStream, type StreamPems } from "#cloud/cloud-hub/stream-port";
@@ -54,7 +54,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const proxied = { access, enabled: config.cloudHub.nodeApi, port: bus.port("apiproxy") } as const;
   stack.use(await startApiProxy({ ...proxied, clock, log: log("apiproxy") }));
   const deviceDeps = { bus, kube, clock, log: log("devicecontroller"), figures };
-  if (devices) stack.use(await startDevices(config, deviceDeps, embedded?.api.isCut === true));
+  if (devices) stack.use(await startDevices(config, deviceDeps, embedded?.api.lostStatuses));
   const telemetry = stack.use(
     await startTelemetry(
       { ...config.telemetry, dataDir, devices },
@@ -189,7 +189,7 @@ async function startRules(
 async function startDevices(
   { deviceController, kube: shared }: CloudConfig,
   { bus, kube, clock, log, figures }: ModuleDeps & { readonly figures: CloudFigures },
-  isCut: boolean,
+  lostStatuses: LostStatuses | undefined,
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const isApart = deviceController.kube !== shared;
@@ -197,8 +197,8 @@ async function startDevices(
     ? stack.use(await createKubeClient(accessOf(deviceController.kube), { clock, log }))
     : kube;
   const port = bus.port("devicecontroller");
-  const areStatusesLost = isCut && !isApart;
-  const parts = { port, kube: client, clock, log, areStatusesLost };
+  const lost = isApart ? undefined : lostStatuses;
+  const parts = { port, kube: client, clock, log, ...(lost && { lostStatuses: lost }) };
   const controller = stack.use(await startDeviceController(deviceController, parts));
   figures.watchStatuses(controller.figures);
   return stack.move();

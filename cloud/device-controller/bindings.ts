@@ -29,6 +29,11 @@ export class Bindings {
     drop(this.#names, [node, device.metadata.name ?? ""], key);
   }
 
+  /** Those with devices. */
+  nodes(): string[] {
+    return [...this.#devices.keys()];
+  }
+
   devicesOf(node: string): Device[] {
     return [...(this.#devices.get(node)?.values() ?? [])];
   }

@@ -6,12 +6,19 @@ import type { DeliveredObject, DeviceMember, MembershipDelivery, ObjectDelivery 
 import { memberOf, modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
 import type { DeviceControllerPort } from "./port.ts";
 
+/** Kept over restarts, until all nodes with devices were asked to report them again. */
+export interface LostStatuses {
+  /** Nodes that were asked; undefined: nothing is lost. */
+  readonly asked: readonly string[] | undefined;
+  save(asked: readonly string[] | undefined): void;
+}
+
 export interface DeviceDeliveriesOptions {
   readonly port: DeviceControllerPort;
   readonly bindings: Bindings;
   readonly model: (key: string) => DeviceModel | undefined;
-  /** Whether statuses may have been lost: each node reports its devices again when it connects first. */
-  readonly areStatusesLost: boolean;
+  /** Of statuses that were lost: each node reports its devices again when it connects first. */
+  readonly lostStatuses: LostStatuses | undefined;
   readonly log: Logger;
 }
 
@@ -28,11 +35,13 @@ export class DeviceDeliveries implements AsyncDisposable {
   readonly #options: DeviceDeliveriesOptions;
   /** what is to be sent, by node */
   readonly #queues: KeyedQueue<string>;
-  /** Nodes that were asked to report again. */
-  readonly #asked = new Set<string>();
+  /** Nodes that were asked to report again; undefined: none has to be. */
+  #asked: Set<string> | undefined;
 
   constructor(options: DeviceDeliveriesOptions) {
     this.#options = options;
+    const asked = options.lostStatuses?.asked;
+    this.#asked = asked && new Set(asked);
     this.#queues = new KeyedQueue((node, error) =>
       options.log.warn("cannot send device objects now; the node is compared when it connects", {
         node,
@@ -90,6 +99,7 @@ export class DeviceDeliveries implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#queues[Symbol.asyncDispose]();
+    if (this.#asked) this.#saveAsked();
   }
 
   /** Another model is sent before the Device that uses it, and the old one is deleted after it: the node always has one. */
@@ -132,7 +142,7 @@ export class DeviceDeliveries implements AsyncDisposable {
   }
 
   async #compare(node: string): Promise<void> {
-    const { port, bindings, model, areStatusesLost } = this.#options;
+    const { port, bindings, model } = this.#options;
     const delivered = (await port.ask("object.delivered", { node })).filter(({ kind }) => isDeviceKind(kind));
     const devices = bindings.devicesOf(node);
     const models = bindings
@@ -145,13 +155,31 @@ export class DeviceDeliveries implements AsyncDisposable {
     const missing = (object: KubeObject): boolean => !isCurrent(known.get(object.metadata.uid ?? ""), object);
     const fresh = devices.filter(missing);
     // A member that is added again is reported again.
-    const isAsked = !areStatusesLost || this.#asked.has(node);
+    const isAsked = this.#asked?.has(node) ?? true;
     const members = (isAsked ? fresh : devices).map((device) => memberOf(bindings.idOf(device), device));
     for (let start = 0; start < members.length; start += membersAMessage)
       await this.#sendMembers(node, "added", members.slice(start, start + membersAMessage));
-    this.#asked.add(node);
+    if (!isAsked) this.#reportsAgain(node);
     for (const object of [...models.filter(missing), ...fresh])
       await this.#sendObject(node, known.has(object.metadata.uid ?? "") ? "update" : "insert", object);
+  }
+
+  #reportsAgain(node: string): void {
+    this.#asked?.add(node);
+    if (this.#options.bindings.nodes().some((one) => this.#asked?.has(one) !== true)) return;
+    this.#asked = undefined;
+    this.#saveAsked();
+  }
+
+  /** Of those asked, not before the end: after another crash all are asked again. */
+  #saveAsked(): void {
+    try {
+      this.#options.lostStatuses?.save(this.#asked && [...this.#asked]);
+    } catch (error) {
+      this.#options.log.warn("cannot store which nodes have reported again; they are asked once more", {
+        error: describeError(error),
+      });
+    }
   }
 
   async #sendGone(node: string, gone: DeliveredObject): Promise<void> {

@@ -9,7 +9,7 @@ import { contentDigest, objectKey, type Device, type DeviceModel, type DeviceRul
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { Bindings, deviceMembersOf, modelKeyOf, devicePlaceOf } from "./bindings.ts";
-import { DeviceDeliveries } from "./device-deliveries.ts";
+import { DeviceDeliveries, type LostStatuses } from "./device-deliveries.ts";
 import type { DeviceControllerPort } from "./port.ts";
 import { ReportIntake } from "./report-intake.ts";
 import { Tidy } from "./tidy.ts";
@@ -34,6 +34,7 @@ export const defaultDeviceController: DeviceControllerConfig = {
   deviceProfiles: false,
 };
 
+export type { LostStatuses } from "./device-deliveries.ts";
 export type { DeviceControllerPort } from "./port.ts";
 export type { StatusFigures } from "#cloud/device-controller/status";
 
@@ -42,8 +43,8 @@ export interface DeviceControllerParts {
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether the API lost statuses that were written, as after a crash of the embedded one. */
-  readonly areStatusesLost?: boolean;
+  /** What the API lost of the statuses that were written, as after a crash of the embedded one. */
+  readonly lostStatuses?: LostStatuses;
 }
 
 export interface DeviceController extends Running {
@@ -69,13 +70,13 @@ export async function startDeviceController(
   config: DeviceControllerConfig,
   parts: DeviceControllerParts,
 ): Promise<DeviceController> {
-  const { port, kube, clock, log, areStatusesLost = false } = parts;
+  const { port, kube, clock, log, lostStatuses } = parts;
   await using stack = new AsyncDisposableStack();
   const devices = stack.use(kube.informer<Device>(devicesType));
   const models = stack.use(kube.informer<DeviceModel>(modelsType));
   const bindings = new Bindings();
   const model = (key: string): DeviceModel | undefined => models.get(key);
-  const deliveries = stack.use(new DeviceDeliveries({ port, bindings, model, areStatusesLost, log }));
+  const deliveries = stack.use(new DeviceDeliveries({ port, bindings, model, lostStatuses, log }));
   const writer = stack.use(
     new StatusWriter({
       kube,

@@ -2,6 +2,7 @@ import type { ExtraResource, RequestFigure } from "#cloud/kube-api/http";
 import type { Admission } from "#cloud/kube-api/objects";
 import type { ListenConfig } from "#cloud/kube-api/server/listening";
 import type { OpenNodeStream } from "#cloud/kube-api/server/pod-streams";
+import type { LostStatuses } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
@@ -60,8 +61,8 @@ export interface ApiServer extends Running {
   reachNodes(open: OpenNodeStream): Disposable;
   /** Certificates of the client CA are valid until then: from the return on, clients are asked for theirs. */
   askForCertificates(untilMs: number): void;
-  /** Whether the process before this one was ended before it stored what nodes report again and again. */
-  readonly isCut: boolean;
+  /** What a process before this one did not store of what nodes report again and again. */
+  readonly lostStatuses: LostStatuses;
   /** Deletes history past `historyRevisions` now; the server does it every half minute. */
   compact(): Promise<void>;
 }

@@ -87,7 +87,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     reachNodes: (open) => nodeStreams.use(open),
     askForCertificates: (untilMs) => ports.askForCertificates(untilMs),
     compact: () => store.compact(),
-    isCut: store.isCut,
+    lostStatuses: store.lostStatuses,
     writeKubeconfig: (file) =>
       writeKubeconfig(file, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
   };

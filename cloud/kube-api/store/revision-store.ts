@@ -17,6 +17,7 @@ import { Compaction } from "./compaction.ts";
 import { Followers, type Follower } from "./followers.ts";
 import { History } from "./history.ts";
 import type { RevisionChange, StoredKey, WriteRequest } from "./revision-change.ts";
+import { LostStatuses } from "./lost-statuses.ts";
 import { RevisionReader } from "./revision-reader.ts";
 import { attachMemory, VolatileRows } from "./volatile-rows.ts";
 
@@ -76,15 +77,14 @@ export class RevisionStore implements AsyncDisposable {
   /** Why the last commit failed; undefined when it did not. */
   #failure: string | undefined;
   #closed = false;
-  /** Whether the process before this one was ended before it stored what was in its memory alone. */
-  readonly isCut: boolean;
+  readonly lostStatuses: LostStatuses;
 
   /** @throws ConfigError when the file cannot be used. */
   constructor(options: RevisionStoreOptions) {
     this.#options = options;
     this.#database = openRevisionDatabase(options.path);
     const { sealing, indexes, revision, compacted, isCut } = load(this.#database, options);
-    this.isCut = isCut;
+    this.lostStatuses = new LostStatuses(this.#database, isCut);
     attachMemory(this.#database);
     this.#volatile = new VolatileRows(this.#database);
     this.#sealing = sealing;

@@ -4,6 +4,7 @@ import {
   startDeviceController,
   type DeviceControllerConfig,
   type DeviceControllerPort,
+  type LostStatuses,
 } from "#cloud/device-controller";
 import type { Device } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject, DevicePlace } from "#shared/topics";
@@ -49,9 +50,9 @@ export interface Cloud extends AsyncDisposable {
 export async function startCloud(
   prepare: (kube: FakeKubeClient) => void = () => undefined,
   {
-    areStatusesLost = false,
+    lostStatuses,
     ...config
-  }: Partial<DeviceControllerConfig> & { readonly areStatusesLost?: boolean } = {},
+  }: Partial<DeviceControllerConfig> & { readonly lostStatuses?: LostStatuses } = {},
 ): Promise<Cloud> {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
@@ -77,7 +78,7 @@ export async function startCloud(
   const controller = await clock.until(
     startDeviceController(
       { ...defaultDeviceController, ...config },
-      { port, kube, clock, log: silentLog(), areStatusesLost },
+      { port, kube, clock, log: silentLog(), ...(lostStatuses && { lostStatuses }) },
     ),
   );
   return {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import type { Device, Event } from "#shared/kube";
+import type { DeliveredObject } from "#shared/topics";
 import { Pace } from "#internal/cloud/device-controller/status/pace.ts";
 import {
   covers,
@@ -8,7 +9,7 @@ import {
   type PendingReport,
 } from "#internal/cloud/device-controller/status/reports.ts";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
-import { device, startCloud } from "./harness.ts";
+import { device, startCloud, type Cloud } from "./harness.ts";
 
 test("a pace is kept, and a fifth of a second's writes may start at once", async () => {
   const clock = new FakeClock();
@@ -109,9 +110,10 @@ test("statuses that fall behind get an Event once in five minutes, and the age i
 });
 
 test("after a crash of the API each node reports its devices again when it connects, once", async () => {
+  const lost = keptStatuses();
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
-    { areStatusesLost: true },
+    { lostStatuses: lost },
   );
   const known = cloud.kube.peek<Device>(resources.devices, "default/thermo-1");
   await cloud.clock.advance(1);
@@ -123,3 +125,46 @@ test("after a crash of the API each node reports its devices again when it conne
   await cloud.connect("edge-1");
   expect(members()).toBe(1);
 });
+
+/** As the database of the API, which outlives cloudcore. */
+function keptStatuses(): { asked: readonly string[] | undefined; save(asked?: readonly string[]): void } {
+  return {
+    asked: [],
+    save(asked) {
+      this.asked = asked;
+    },
+  };
+}
+
+test("a node that is offline after a crash reports again after further restarts, and the others do not", async () => {
+  const lost = keptStatuses();
+  const members = async (...connected: string[]): Promise<string[]> => {
+    await using cloud = await startCloud(
+      (kube) => {
+        kube.put(resources.devices, device("thermo-1", "edge-1"));
+        kube.put(resources.devices, device("thermo-2", "edge-2"));
+      },
+      { lostStatuses: lost },
+    );
+    for (const node of connected) {
+      cloud.delivered.splice(0, Infinity, deliveredTo(node, cloud));
+      await cloud.connect(node);
+    }
+    return cloud.texts().filter((text) => text.includes("membership"));
+  };
+  expect(await members("edge-1")).toHaveLength(1);
+  expect(lost.asked).toEqual(["edge-1"]);
+  expect(await members("edge-1")).toHaveLength(0);
+  expect(await members("edge-1", "edge-2")).toHaveLength(1);
+  expect(lost.asked).toBeUndefined();
+  expect(await members("edge-1", "edge-2")).toHaveLength(0);
+});
+
+/** A node has its device, as it is. */
+function deliveredTo(node: string, { kube }: Cloud): DeliveredObject {
+  const name = node.replace("edge", "thermo");
+  const { metadata } = kube.peek<Device>(resources.devices, `default/${name}`) ?? device(name, node);
+  const { uid = "", resourceVersion = "" } = metadata;
+  const of = { apiVersion: "devices.kubeedge.io/v1beta1", kind: "Device", namespace: "default" };
+  return { ...of, name, uid, resourceVersion };
+}

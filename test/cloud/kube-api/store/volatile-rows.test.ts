@@ -53,7 +53,10 @@ test("volatile revisions are read, listed and watched like others, and only the 
   expect(rowsOnDisk(path)).toEqual([0, 50, 51]);
   await using again = open(path);
   expect(valueOf(again.get(resource, key))).toBe(51);
-  expect({ isCut: again.isCut, compacted: again.compactedRevision }).toEqual({ isCut: false, compacted: 0 });
+  expect({ lost: again.lostStatuses.asked, compacted: again.compactedRevision }).toEqual({
+    lost: undefined,
+    compacted: 0,
+  });
 });
 
 test("a durable revision after volatile ones takes their place, and compaction leaves one row", async () => {
@@ -122,9 +125,15 @@ test("kill -9 takes volatile revisions and never their numbers, and clients have
     );
   expect(read("spec")).toBeGreaterThanOrEqual(Math.floor(number / 100) * 100);
   expect(read("status")).toBeGreaterThanOrEqual(Math.floor(number / 700) * 700);
-  expect(store.isCut).toBe(true);
   expect(store.revision).toBeGreaterThanOrEqual(revision);
   expect(store.compactedRevision).toBeGreaterThanOrEqual(revision);
+  expect(store.lostStatuses.asked).toEqual([]);
+  store.lostStatuses.save(["edge-1"]);
+  await store[Symbol.asyncDispose]();
+  await using again = open(path);
+  expect(again.lostStatuses.asked).toEqual(["edge-1"]);
+  again.lostStatuses.save(undefined);
+  expect(again.lostStatuses.asked).toBeUndefined();
 });
 
 /** The values of all devices after each revision, as they were written. */
