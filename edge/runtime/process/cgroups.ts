@@ -179,9 +179,10 @@ function tryRemove(dir: string): boolean {
 }
 
 function killAll(dir: string): void {
-  for (const pid of readText(join(dir, "cgroup.procs")).split("\n").filter(Boolean))
+  // 0 is a process that this PID namespace does not see; to kill 0 would end edgecore and its group.
+  for (const pid of readText(join(dir, "cgroup.procs")).split("\n").map(Number))
     try {
-      process.kill(Number(pid), "SIGKILL");
+      if (pid > 0) process.kill(pid, "SIGKILL");
     } catch {
       // It has ended.
     }

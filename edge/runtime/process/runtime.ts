@@ -255,8 +255,7 @@ class ProcessRuntime implements PodProcesses {
   async exec(id: string, request: ExecRequest): Promise<ExecStream> {
     const container = this.#find(id);
     const { program, record } = container;
-    const pid = program?.pid;
-    if (pid === undefined)
+    if (program === undefined)
       throw refused(`Cannot run a command in container "${record.identity.container}": it does not run`);
     const { env } = record.start;
     const path = env.findLast((one) => one.startsWith("PATH="))?.slice("PATH=".length) ?? usualPath;
@@ -268,7 +267,7 @@ class ProcessRuntime implements PodProcesses {
     const joins = this.#cgroups.joins(id);
     const signal = this.#either(request.signal);
     return runBeside(
-      { ...record.start, argv: [found.path, ...args], joins, pid, tools },
+      { ...record.start, argv: [found.path, ...args], joins, program, tools },
       { ...request, signal },
     );
   }

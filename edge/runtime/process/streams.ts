@@ -1,6 +1,6 @@
 import { AppError } from "#shared/errors";
 import type { ExecRequest, ExecStream, OutputChunk, ProcessStream, TerminalSize } from "#edge/runtime";
-import { commandScript, systemPath, type CommandInput } from "#edge/runtime/process/script";
+import { commandShell, type CommandInput } from "#edge/runtime/process/script";
 
 /**
  * Runs a command beside the program of a container: in its namespaces, its control group, and as its user. Disposing kills it, with
@@ -10,21 +10,20 @@ export function runBeside(
   input: CommandInput,
   request: Pick<ExecRequest, "tty" | "stdin" | "signal">,
 ): ExecStream {
-  const stream = request.tty ? new TerminalCommand(input) : new PipedCommand(input, request.stdin);
+  const stream: BesideCommand = request.tty
+    ? new TerminalCommand(input)
+    : new PipedCommand(input, request.stdin);
   const { signal } = request;
   const kill = (): void => void stream[Symbol.asyncDispose]();
   if (signal?.aborted) kill();
   signal?.addEventListener("abort", kill, { once: true });
-  void stream.ended.then(() => signal?.removeEventListener("abort", kill));
+  void stream.over.then(() => signal?.removeEventListener("abort", kill));
   return stream;
 }
 
-function optionsOf(): {
-  readonly cwd: string;
-  readonly env: Record<string, string>;
-  readonly detached: true;
-} {
-  return { cwd: "/", env: { PATH: systemPath }, detached: true };
+interface BesideCommand extends ExecStream {
+  /** Resolves when its output has ended, which may be after the command, or it was disposed of. */
+  readonly over: Promise<void>;
 }
 
 /** The session of a detached process has its number. */
@@ -36,22 +35,24 @@ function killSession(pid: number): void {
   }
 }
 
-class PipedCommand implements ExecStream {
+class PipedCommand implements BesideCommand {
   readonly output: AsyncIterable<OutputChunk>;
-  readonly ended: Promise<number>;
+  readonly #over = Promise.withResolvers<void>();
   readonly #child: Bun.Subprocess<"pipe" | "ignore", "pipe", "pipe">;
+  readonly #readers: Readers;
 
   constructor(input: CommandInput, hasInput: boolean) {
-    const command = [input.tools.sh, "-c", commandScript(input)];
-    const options = {
-      ...optionsOf(),
-      stdin: hasInput ? "pipe" : "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    } as const;
+    const { command, env } = commandShell(input);
+    const stdin = hasInput ? "pipe" : "ignore";
+    const options = { cwd: "/", env, detached: true, stdin, stdout: "pipe", stderr: "pipe" } as const;
     this.#child = Bun.spawn(command, options);
-    this.output = merge(this.#child.stdout, this.#child.stderr);
-    this.ended = this.#child.exited;
+    const { stdout, stderr } = this.#child;
+    this.#readers = { stdout: stdout.getReader(), stderr: stderr.getReader() };
+    this.output = merge(this.#readers, this.#over.resolve);
+  }
+
+  get over(): Promise<void> {
+    return this.#over.promise;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -70,38 +71,58 @@ class PipedCommand implements ExecStream {
   }
 
   exitCode(): Promise<number> {
-    return this.ended;
+    return this.#child.exited;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null) killSession(this.#child.pid);
+    // What the command has left behind may keep its outputs.
+    for (const reader of Object.values(this.#readers)) void reader.cancel().catch(() => undefined);
+    this.#over.resolve();
   }
 }
 
-class TerminalCommand implements ExecStream {
+/** Bytes of a terminal that nobody has read: with the first it is asked to wait, with the last its command is ended. */
+const waitBytes = 256 * 1024;
+const mostBytes = 1024 * 1024;
+/** Of `c_iflag`: ^S and ^Q stop and start the output. */
+const ixon = 0o2000;
+
+class TerminalCommand implements BesideCommand {
   readonly output: AsyncIterable<OutputChunk>;
-  readonly ended: Promise<number>;
+  readonly #over = Promise.withResolvers<void>();
   readonly #child: Bun.Subprocess;
   readonly #terminal: Bun.Terminal;
+  readonly #writer: WritableStreamDefaultWriter<OutputChunk>;
+  readonly #ended: Promise<number>;
+  #unread = 0;
+  #waits = false;
 
   constructor(input: CommandInput) {
     const { readable, writable } = new TransformStream<OutputChunk, OutputChunk>();
-    const writer = writable.getWriter();
-    const ignore = (): void => undefined;
+    this.#writer = writable.getWriter();
+    // The reader gets the error.
+    this.#writer.closed.catch(() => undefined);
     this.#terminal = new Bun.Terminal({
       cols: 80,
       rows: 24,
-      data: (_terminal, bytes) =>
-        void writer.write({ stream: "stdout", bytes: new Uint8Array(bytes) }).catch(ignore),
-      exit: () => void writer.close().catch(ignore),
+      data: (_terminal, bytes) => void this.#take(new Uint8Array(bytes)),
+      exit: () => {
+        this.#writer.close().catch(() => undefined);
+        this.#over.resolve();
+      },
     });
-    const command = [input.tools.sh, "-c", commandScript(input)];
-    this.#child = Bun.spawn(command, { ...optionsOf(), terminal: this.#terminal });
+    const { command, env } = commandShell(input);
+    this.#child = Bun.spawn(command, { cwd: "/", env, detached: true, terminal: this.#terminal });
     this.output = readable;
-    this.ended = this.#child.exited.then((code) => {
+    this.#ended = this.#child.exited.then((code) => {
       this.#terminal.close();
       return code;
     });
+  }
+
+  get over(): Promise<void> {
+    return this.#over.promise;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -118,20 +139,46 @@ class TerminalCommand implements ExecStream {
   }
 
   exitCode(): Promise<number> {
-    return this.ended;
+    return this.#ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null) killSession(this.#child.pid);
+    this.#over.resolve();
+  }
+
+  /** A terminal cannot be read later: who writes is asked to wait, and ended when it does not. */
+  async #take(bytes: Uint8Array): Promise<void> {
+    this.#unread += bytes.length;
+    if (this.#unread > mostBytes) return this.#refuse();
+    if (this.#unread > waitBytes && !this.#waits) this.#waits = this.#typed("\x13");
+    try {
+      await this.#writer.write({ stream: "stdout", bytes });
+    } catch {
+      // It was refused, or nobody reads any more.
+    }
+    this.#unread -= bytes.length;
+    if (!this.#waits || this.#unread > 0) return;
+    this.#waits = false;
+    // Where they mean nothing any more, it goes on by itself.
+    this.#typed("\x11");
+  }
+
+  #typed(key: string): boolean {
+    if ((this.#terminal.inputFlags & ixon) === 0) return false;
+    this.#terminal.write(key);
+    return true;
+  }
+
+  async #refuse(): Promise<void> {
+    if (this.#child.exitCode === null) killSession(this.#child.pid);
+    const message = "Cannot go on with a command on a terminal: it writes more output than is read";
+    await this.#writer.abort(new AppError("slow-reader", message)).catch(() => undefined);
   }
 }
 
 /** What both write, in the order in which it arrives. */
-async function* merge(
-  stdout: ReadableStream<Uint8Array>,
-  stderr: ReadableStream<Uint8Array>,
-): AsyncGenerator<OutputChunk> {
-  const readers = { stdout: stdout.getReader(), stderr: stderr.getReader() };
+async function* merge(readers: Readers, onEnd: () => void): AsyncGenerator<OutputChunk> {
   type Read = { readonly stream: OutputChunk["stream"]; readonly value: Uint8Array | undefined };
   const next = async (stream: OutputChunk["stream"]): Promise<Read> => ({
     stream,
@@ -146,7 +193,15 @@ async function* merge(
       yield { stream, bytes: value };
     }
   }
+  onEnd();
 }
+
+interface Reader {
+  /** No value at the end. */
+  read(): Promise<{ readonly value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+type Readers = Readonly<Record<OutputChunk["stream"], Reader>>;
 
 /** The output of a program that runs already, from its log. */
 export function attachedTo(output: AsyncIterable<OutputChunk>): ProcessStream {

@@ -1,10 +1,4 @@
 /** Shell scripts that start programs. */
-export {
-  commandScript,
-  fileNames,
-  supervisorScript,
-  type CommandInput,
-  type ProgramStart,
-} from "./shells.ts";
+export { commandShell, fileNames, supervisorScript, type CommandInput, type ProgramStart } from "./shells.ts";
 export { findTools, needTools, systemPath, type Tools } from "./tools.ts";
 export { viewCommands } from "./view.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { quoteWord as q, type Tools } from "./tools.ts";
+import { quoteWord as q, systemPath, type Tools } from "./tools.ts";
 import type { ProcessUser } from "#edge/runtime/process/allowed";
 
 export interface ProgramStart {
@@ -87,19 +87,56 @@ export function supervisorScript(input: ScriptInput): string {
 
 export interface CommandInput extends ProgramStart {
   readonly joins: readonly string[];
-  /** The program of the container, whose namespaces it enters. */
-  readonly pid: number;
+  /** The program of the container, whose namespaces it enters; its number may become that of another process. */
+  readonly program: { readonly pid: number; readonly startTicks: string };
   readonly tools: Tools;
 }
 
-/** The shell that runs a command beside a program. */
-export function commandScript({ joins, pid, tools, ...start }: CommandInput): string {
-  return lines([
+/** Bytes of one variable; the kernel takes 128 KiB. */
+const partLength = 30_000;
+
+/**
+ * The shell that runs a command beside a program, and its environment. The variables of the pod and the arguments are in the environment
+ * alone, which only root can read there: everyone may read the arguments of a process.
+ */
+export function commandShell({ joins, program, tools, ...start }: CommandInput): {
+  readonly command: string[];
+  readonly env: Record<string, string>;
+} {
+  const { pid, startTicks } = program;
+  const inner = lines([
+    // What is entered is held, so that it is that of the process that is looked at next.
+    `cd /proc/${pid}/root || exit 125`,
+    `read -r line </proc/${pid}/stat || exit 125`,
+    // From the third field on: the second is a name, which may hold spaces.
+    `set -- \${line##*")"}`,
+    `[ "\${20}" = ${startTicks} ] || exit 125`,
+    `exec ${programCommand(start, ".", tools)}`,
+  ]);
+  const parts = [...partsOf(inner)];
+  const names = parts.map((_, index) => `KUBEEDGE_COMMAND_${index}`);
+  const enter = `unset ${names.join(" ")}; eval "$script"`;
+  const read = `script="${names.map((name) => `$${name}`).join("")}"; ${enter}`;
+  const outer = lines([
     ...joins.map((path) => `echo 0 >${q(path)} || exit 125`),
     `echo ${start.oomScoreAdj} >/proc/self/oom_score_adj || exit 125`,
     "umask 022",
-    `exec ${tools.nsenter} --target ${pid} --pid ${programCommand(start, `/proc/${pid}/root`, tools)}`,
+    `exec ${tools.nsenter} --target ${pid} --pid -- ${tools.sh} -c ${q(read)}`,
   ]);
+  const env = Object.fromEntries(parts.map((part, index) => [`KUBEEDGE_COMMAND_${index}`, part]));
+  return { command: [tools.sh, "-c", outer], env: { PATH: systemPath, ...env } };
+}
+
+/** In whole characters, of four bytes at most. */
+function* partsOf(text: string): Generator<string> {
+  let part = "";
+  for (const character of text) {
+    part += character;
+    if (part.length < partLength) continue;
+    yield part;
+    part = "";
+  }
+  yield part;
 }
 
 /**

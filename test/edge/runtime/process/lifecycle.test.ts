@@ -63,7 +63,8 @@ describe.skipIf(!hasProcesses())("programs as containers", () => {
     const plain = await world.pod.start("plain", { command: ["/bin/sleep", "1000"] });
     await world.runtime.stop(plain, 30);
     expect((await world.ended(plain)).exitCode).toBe(143);
-    const stubborn = await world.shell("trap '' TERM; while :; do sleep 0.05; done", {}, "stubborn");
+    const stubborn = await world.shell("trap '' TERM; echo; while :; do sleep 0.05; done", {}, "stubborn");
+    await until(async () => (await world.log(stubborn, {})) !== "");
     await world.runtime.stop(stubborn, 1);
     expect((await world.ended(stubborn)).exitCode).toBe(137);
   });
