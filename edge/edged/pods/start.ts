@@ -1,7 +1,13 @@
 import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Container, EphemeralContainer, Pod } from "#shared/kube";
-import type { ContainerDetails, ContainerRuntime, ContainerSpec, PodProcesses } from "#edge/runtime";
+import type {
+  ContainerDetails,
+  ContainerResources,
+  ContainerRuntime,
+  ContainerSpec,
+  PodProcesses,
+} from "#edge/runtime";
 import {
   envReferences,
   resolveEnv,
@@ -136,10 +142,21 @@ export class PodStarter {
 
   /** Gives a container that runs the resources of its specification. @throws StartError */
   async resize({ target, container }: Extract<Action, { kind: "resize" }>): Promise<void> {
-    const update = this.#deps.runtime.update(target.id, resourcesOf(container));
+    const { runtime } = this.#deps;
+    const wanted = resourcesOf(container);
+    const before = this.#state.knownResources(target);
+    const had = before && resourcesOf({ ...container, resources: before });
+    await refuseTooLittle(runtime, target.id, { wanted, had });
+    const update = runtime.update(target.id, wanted);
+    // Of one of an earlier release it is not known what it has: it is given them once, and most have them.
+    if (!before) await update.catch((error: unknown) => this.#assume(target, container, error));
     await update.catch(toStartError("ResizeError"));
     this.#state.setResources(target.id, container);
-    this.#parts.reporter.record(container, resizedEvent(container));
+    if (before) this.#parts.reporter.record(container, resizedEvent(container));
+  }
+
+  #assume({ id }: ContainerDetails, container: Container, error: unknown): void {
+    if (!(error instanceof UnavailableError)) this.#state.setResources(id, container);
   }
 
   /** The container whose processes an ephemeral one sees. @throws StartError while it does not run */
@@ -276,6 +293,23 @@ async function startOrRemove(runtime: ContainerRuntime, id: string): Promise<voi
     if (!(error instanceof UnavailableError)) await runtime.remove(id);
     throw error;
   }
+}
+
+/**
+ * Less memory than a container uses would end it at once: as with kubelet the change waits until it uses less.
+ * @throws StartError
+ */
+async function refuseTooLittle(
+  runtime: Pick<ContainerRuntime, "usage">,
+  id: string,
+  { wanted, had }: { readonly wanted: ContainerResources; readonly had: ContainerResources | undefined },
+): Promise<void> {
+  const { memoryBytes } = wanted;
+  if (memoryBytes === undefined || memoryBytes >= (had?.memoryBytes ?? Infinity)) return;
+  const used = await runtime.usage(id).catch(toStartError("ResizeError"));
+  if (!used || used.workingSetBytes < memoryBytes) return;
+  const message = `attempting to set pod memory limit (${memoryBytes}) below current usage (${used.workingSetBytes})`;
+  throw new StartError("ResizeError", message);
 }
 
 /** Whether a start may have failed because a volume was removed meanwhile. */

@@ -89,7 +89,7 @@ export class PodState {
       memory: this.memory.view(probes),
       status,
       nowMs: this.#clock.nowMs(),
-      resizeOf: (running, container) => resizeOf(container, this.resourcesOf(running)),
+      resizeOf: (running, container) => resizeOf(container, this.knownResources(running)),
     });
   }
 
@@ -98,16 +98,20 @@ export class PodState {
     this.#resources.set(id, resources ?? {});
   }
 
-  /** The resources that a container has: as given here, or as reported by an edgecore before. */
-  resourcesOf({ id, uri, identity }: ContainerDetails): Container["resources"] {
+  /** The resources that a container has: as far as known, else those of its specification. */
+  resourcesOf(running: ContainerDetails): Container["resources"] {
+    return this.knownResources(running) ?? this.findSpec(running.identity.container)?.resources ?? {};
+  }
+
+  /** As given here, or as reported by an edgecore before; undefined when an earlier release started it, which reported none. */
+  knownResources({ id, uri }: ContainerDetails): Container["resources"] {
     const given = this.#resources.get(id);
     if (given) return given;
     const { containerStatuses = [], initContainerStatuses = [] } = this.pod.status ?? {};
     const all: readonly ContainerStatus[] = [...containerStatuses, ...initContainerStatuses];
     const reported = all.find((one) => one.containerID === uri)?.resources;
-    const found = reported ?? this.findSpec(identity.container)?.resources ?? {};
-    this.#resources.set(id, found);
-    return found;
+    if (reported) this.#resources.set(id, reported);
+    return reported;
   }
 
   #forgetEnded(): void {

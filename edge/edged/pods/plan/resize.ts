@@ -10,9 +10,13 @@ export type Resize = "none" | "update" | "restart";
 /** What can be changed in a container that runs. */
 const resizable = ["cpu", "memory"] as const;
 
-/** By the container's `resizePolicy`; an update where it says nothing. */
+/**
+ * By the container's `resizePolicy`; an update where it says nothing. @param applied what the container has; when it is not known, it
+ * is given what it should have
+ */
 export function resizeOf(container: Container, applied: Resources | undefined): Resize {
-  if (applied === undefined) return "none";
+  if (applied === undefined)
+    return hasSame("cpu", container.resources) && hasSame("memory", container.resources) ? "none" : "update";
   const changed = resizable.filter((name) => !hasSame(name, container.resources, applied));
   if (changed.length === 0) return "none";
   const restarts = (container.resizePolicy ?? []).some(

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { cpus } from "node:os";
-import type { Condition, Container, ContainerStatus, Pod } from "#shared/kube";
+import type { Condition, Container, ContainerStatus, Pod, PodStatus } from "#shared/kube";
 import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
@@ -149,4 +149,62 @@ test("a change that came while edgecore was down is made when it starts, and one
       0,
     ]);
   }
+});
+
+test("less memory than a container uses is not given to it, until it uses less", async () => {
+  await using at = await world();
+  await at.apply(web(amounts("100m", "128Mi")));
+  const [id = ""] = (await at.runtime.list()).flatMap((one) =>
+    one.identity.role === "sandbox" ? [] : [one.id],
+  );
+  const mib = 1024 * 1024;
+  const using = (bytes: number): void => {
+    const usage = { cpuNanoseconds: 0, usageBytes: bytes, rssBytes: bytes, cacheBytes: 0 };
+    at.runtime.used.set(id, { ...usage, workingSetBytes: bytes });
+  };
+  using(100 * mib);
+  await at.apply(web(amounts("100m", "64Mi")));
+  const condition = at.edge.status("uid-web")?.conditions?.find(({ type }) => type === "PodResizeInProgress");
+  expect([at.runtime.updates, condition?.reason, condition?.message]).toEqual([
+    [],
+    "Error",
+    `attempting to set pod memory limit (${64 * mib}) below current usage (${100 * mib})`,
+  ]);
+  using(40 * mib);
+  await at.clock.advance(600_000);
+  expect(at.runtime.updates.map(({ memoryBytes }) => memoryBytes)).toEqual([64 * mib]);
+  expect([at.conditions(), at.shown()?.restartCount]).toEqual([[], 0]);
+});
+
+test("a container of a release that reported no resources gets those of its specification once", async () => {
+  await using at = await world();
+  await at.apply(web(amounts("100m")));
+  const status = at.edge.status("uid-web");
+  const restart = async (cpu: string, old: PodStatus | undefined): Promise<void> => {
+    await at.edge.stop();
+    const resizePolicy = [{ resourceName: "cpu", restartPolicy: "RestartContainer" }];
+    at.edge.pods.set("uid-web", { ...web(amounts(cpu), { resizePolicy }), ...(old && { status: old }) });
+    await at.start();
+    await at.clock.advance(5000);
+  };
+  const containerStatuses = (status?.containerStatuses ?? []).map(({ resources: _unknown, ...one }) => one);
+  await restart("300m", { ...status, containerStatuses });
+  const first = at.runtime.updates.map(({ nanoCpus }) => nanoCpus);
+  await restart("300m", at.edge.status("uid-web"));
+  expect([first, at.runtime.updates.length, at.shown()?.restartCount]).toEqual([[3e8], 1, 0]);
+  expect([at.shown()?.resources, at.conditions()]).toEqual([amounts("300m"), []]);
+  expect(at.edge.reasons()).not.toContain("ResizeCompleted");
+});
+
+test("a container of such a release whose engine changes nothing runs on, and is left alone after that", async () => {
+  await using at = await world();
+  await at.apply(web(amounts("100m")));
+  await at.edge.stop();
+  at.edge.pods.set("uid-web", web(amounts("100m")));
+  at.runtime.refuseUpdate = "no control groups";
+  await at.start();
+  await at.clock.advance(600_000);
+  expect([at.shown()?.restartCount, at.conditions()]).toEqual([0, []]);
+  const told = at.edge.events.filter(({ message }) => message.includes("no control groups"));
+  expect(told.map(({ count }) => count)).toEqual([1]);
 });
