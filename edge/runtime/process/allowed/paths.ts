@@ -18,6 +18,8 @@ export interface FoundPath {
 export interface MountPoint {
   readonly path: string;
   readonly isServed: boolean;
+  /** Whether it shows the processes of the machine: proc(5). */
+  readonly isProc: boolean;
   readonly isReadOnly: boolean;
 }
 
@@ -31,7 +33,7 @@ export function readMountPoints(): MountPoint[] {
       const path = decode(point);
       const kind = line.split(" - ")[1]?.split(" ")[0] ?? "";
       const isReadOnly = flags.split(",").includes("ro");
-      return { path, isServed: path !== "/" && served.test(kind), isReadOnly };
+      return { path, isServed: path !== "/" && served.test(kind), isProc: kind === "proc", isReadOnly };
     });
 }
 

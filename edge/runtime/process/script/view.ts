@@ -178,6 +178,10 @@ function findHostFault(
   if (!found) return `${where} does not exist on this node: it is not made for processes`;
   const { path: source, server } = found;
   if (server !== undefined && server !== source) return `${where} is on a file server, see ${server}`;
+  const shown = points.find(
+    ({ path, isProc }) => isProc && (isWithin(source, path) || isWithin(path, source)),
+  );
+  if (shown) return `${where}: ${shown.path} shows all processes of this node, and is not given to processes`;
   const loose = unsteadyParent(source, allowed);
   if (loose !== undefined) return `${where}: others than root can replace what is in ${loose}`;
   const barrier = findBarrier(source, user);

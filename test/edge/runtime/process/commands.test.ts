@@ -32,6 +32,15 @@ describe.skipIf(!hasProcesses())("commands beside programs", () => {
     expect(said.output).not.toContain("KUBEEDGE");
   });
 
+  test("are not seen by other pods through a hostPath", async () => {
+    await using world = new ProcessWorld();
+    for (const hostPath of ["/", "/proc", "/proc/self/", "/proc/sys/kernel"]) {
+      const mounts = [{ source: hostPath, hostPath, target: "/host-of-test", readOnly: true }];
+      const refused = await world.shell("true", { mounts }, "other").catch(String);
+      expect(refused).toContain(`hostPath ${hostPath}: /proc shows all processes of this node`);
+    }
+  });
+
   test("get variables of any size that the kernel takes, and of any text", async () => {
     await using world = new ProcessWorld();
     const odd = `'"$\`\\ \n é 😀 `;
@@ -106,7 +115,7 @@ describe.skipIf(!hasProcesses())("commands beside programs", () => {
   test("on a terminal that is read slowly are slowed down where it takes ^S and ^Q", async () => {
     await using world = new ProcessWorld();
     const id = await world.shell("exec sleep 1000");
-    const size = 8_000_000;
+    const size = 30_000_000;
     await using command = await world.runtime.exec(id, {
       command: ["head", "-c", String(size), "/dev/zero"],
       tty: true,
