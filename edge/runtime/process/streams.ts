@@ -84,7 +84,7 @@ class PipedCommand implements BesideCommand {
 
 /** Bytes of a terminal that nobody has read: with the first it is asked to wait, with the last its command is ended. */
 const waitBytes = 64 * 1024;
-/** Some MiB come after the first on a machine with load. */
+/** Some MiB may come after ^S, which is sent when what is there was taken. */
 const mostBytes = 8 * 1024 * 1024;
 /** Of `c_iflag`: ^S and ^Q stop and start the output. */
 const ixon = 0o2000;

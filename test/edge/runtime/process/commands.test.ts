@@ -115,9 +115,11 @@ describe.skipIf(!hasProcesses())("commands beside programs", () => {
   test("on a terminal that is read slowly are slowed down where it takes ^S and ^Q", async () => {
     await using world = new ProcessWorld();
     const id = await world.shell("exec sleep 1000");
-    const size = 30_000_000;
+    const size = 400 * 64_000;
+    // With steps: of what is written without any, much may come before ^S does.
+    const steps = "i=0; while [ $i -lt 400 ]; do head -c 64000 /dev/zero; i=$((i + 1)); done";
     await using command = await world.runtime.exec(id, {
-      command: ["head", "-c", String(size), "/dev/zero"],
+      command: ["sh", "-c", steps],
       tty: true,
       stdin: false,
     });
