@@ -79,7 +79,8 @@ export class DriverHost implements AsyncDisposable {
     const load = device && this.#parts.driverOf(device.spec?.protocol?.protocolName);
     if (!load) {
       await this.#stop(key);
-      this.#told.delete(key);
+      for (const told of this.#told.keys())
+        if (told === key || told.startsWith(`${key} `)) this.#told.delete(told);
       return;
     }
     const driver = await load();

@@ -58,13 +58,20 @@ function readTcp(fields: ConfigFields, isRtu: boolean): TcpSettings | undefined 
 
 function readSerial(fields: ConfigFields): SerialSettings | undefined {
   const path = fields.needed("serialPort", "/dev/ttyUSB0");
-  if (path !== undefined && !/^\/dev\/[\w/.:-]+$/.test(path))
-    return fields.refuse("serialPort", "must be the path of a device, such as /dev/ttyUSB0");
+  if (path !== undefined && !isSerialPort(path))
+    return fields.refuse("serialPort", "must be the path of a serial port, such as /dev/ttyUSB0");
   const baudRate = fields.whole("baudRate", [50, 4_000_000]) ?? 9600;
   const dataBits = fields.whole("dataBits", [7, 8]) ?? 8;
   const parity = fields.choice("parity", ["none", "even", "odd"]) ?? "none";
   const stopBits = fields.whole("stopBits", [1, 2]) ?? 1;
   return path === undefined ? undefined : { kind: "serial", path, baudRate, dataBits, parity, stopBits };
+}
+
+/** A path in /dev, but no terminal where people type. */
+function isSerialPort(path: string): boolean {
+  return (
+    /^\/dev\/[\w/.:@+-]+$/.test(path) && !/\/\.\.?(\/|$)|^\/dev\/+(pts\/|tty\d*$|console$|ptmx$)/.test(path)
+  );
 }
 
 /** Devices on one line, or behind one address, are asked one after the other. */

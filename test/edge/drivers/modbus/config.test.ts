@@ -46,9 +46,26 @@ test("a field that cannot be used is named with what it must be", () => {
     "configData.slaveID must be a number",
     "configData.port must be a whole number from 1 to 65535",
   ]);
-  expect(connection({ serialPort: "/etc/passwd" })).toEqual([
-    "configData.serialPort must be the path of a device, such as /dev/ttyUSB0",
-  ]);
+  for (const path of [
+    "/etc/passwd",
+    "/dev/../etc/passwd",
+    "/dev/pts/0",
+    "/dev/tty",
+    "/dev/tty1",
+    "/dev/console",
+    "/dev//pts/0",
+  ])
+    expect([path, ...connection({ serialPort: path })]).toEqual([
+      path,
+      "configData.serialPort must be the path of a serial port, such as /dev/ttyUSB0",
+    ]);
+  for (const path of [
+    "/dev/ttyUSB0",
+    "/dev/ttyS1",
+    "/dev/serial/by-id/usb-FTDI_FT232R_A1-if00-port0",
+    "/dev/rfcomm0",
+  ])
+    expect(connection({ serialPort: path })).toEqual([]);
   expect(place({ offset: 3 })).toEqual([
     "configData.register is missing; it is one of CoilRegister, DiscreteInputRegister, HoldingRegister, InputRegister",
   ]);
