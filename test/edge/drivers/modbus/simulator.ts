@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { AddressInfo, Server } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import { ServerTCP } from "modbus-serial";
 
 export interface Simulator extends AsyncDisposable {
@@ -51,6 +51,12 @@ export async function startSimulator(port = 0): Promise<Simulator> {
   await once(server, "initialized");
   // The library does not say which port it got.
   const inner = (server as unknown as { readonly _server: Server })._server;
+  const sockets = new Set<Socket>();
+  let isClosing = false;
+  inner.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    if (isClosing) socket.destroy();
+  });
   return {
     port: (inner.address() as AddressInfo).port,
     holding,
@@ -58,7 +64,12 @@ export async function startSimulator(port = 0): Promise<Simulator> {
     coils,
     requests,
     refused,
-    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+    [Symbol.asyncDispose]: () => {
+      isClosing = true;
+      // The library waits for connections that it has not seen yet.
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
   };
 }
 

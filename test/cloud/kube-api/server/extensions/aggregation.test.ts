@@ -88,7 +88,9 @@ describe("a request to an aggregated API", () => {
   });
 
   test("is authorized first", async () => {
-    const before = extension.asked.length;
+    // Whether the server is there is asked for all the time.
+    const ofFlunders = (): number => extension.asked.filter(({ url }) => url?.includes("/flunders")).length;
+    const before = ofFlunders();
     const headers = { "impersonate-user": "nobody" };
     const answer = await server.call("GET", `${root}/namespaces/default/flunders`, undefined, headers);
     expect(answer).toMatchObject({
@@ -97,7 +99,7 @@ describe("a request to an aggregated API", () => {
         message: expect.stringContaining('cannot list resource "flunders" in API group "wardle.example.com"'),
       },
     });
-    expect(extension.asked.length).toBe(before);
+    expect(ofFlunders()).toBe(before);
   });
 
   test.each(["flunders?watch=1", "watch/flunders"])("streams what the watch %s sees", async (path) => {
