@@ -71,7 +71,8 @@ describe.skipIf(!hasProcesses())("programs as containers", () => {
 
   test("are killed at once when the grace of a stop is shortened", async () => {
     await using world = new ProcessWorld();
-    const id = await world.shell("trap '' TERM; while :; do sleep 0.05; done");
+    const id = await world.shell("trap '' TERM; echo; while :; do sleep 0.05; done");
+    await until(async () => (await world.log(id, {})) !== "");
     const slow = world.runtime.stop(id, 1000);
     await world.runtime.stop(id, 0);
     await slow;
