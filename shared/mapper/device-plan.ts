@@ -1,3 +1,4 @@
+import { cycleMs } from "#shared/clock";
 import type { AnyValue, AnyValues } from "#shared/dmi";
 import { asText, isRecord, recordOf } from "#shared/json";
 import type { MapperDevice, MapperProperty, Settings, ValueType } from "./driver.ts";
@@ -37,8 +38,8 @@ export function planDevice(device: unknown, model: unknown, anyValues: AnyValues
         unit: asText(described["unit"]),
         visitor: settingsOf(one["visitors"], anyValues),
       },
-      collectMs: Number(one["collectCycle"] ?? 0),
-      reportMs: Number(one["reportCycle"] ?? 0),
+      collectMs: cycleMs(one["collectCycle"]) ?? 0,
+      reportMs: cycleMs(one["reportCycle"]) ?? 0,
       desired: asText(recordOf(one["desired"])["value"]),
     };
   });

@@ -1,4 +1,4 @@
-import type { Clock } from "#shared/clock";
+import { cycleMs, type Clock } from "#shared/clock";
 import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { isNewValueOnly, listedProperty, toCloud, type TwinChange } from "#edge/device-twin/twins";
@@ -15,9 +15,6 @@ interface Cycle {
   timer: Disposable | undefined;
 }
 
-/** The longest wait of a timer of JavaScript. */
-const longestMs = 2 ** 31 - 1;
-
 /**
  * `reportCycle` of the properties of a Device: their values are reported to the cloud at once, and then the newest of each cycle at
  * its end. What waits is not on disk; a start reports such properties again.
@@ -33,8 +30,8 @@ export class ReportCycles implements Disposable {
 
   /** @returns whether the change is reported later, which is seen to */
   holds(device: BoundDevice, change: TwinChange): boolean {
-    const cycleMs = cycleOf(device, change.name);
-    if (cycleMs === 0 || !isNewValueOnly(change)) return false;
+    const lengthMs = cycleOf(device, change.name);
+    if (lengthMs === 0 || !isNewValueOnly(change)) return false;
     const { clock } = this.#parts;
     const nowMs = clock.monotonicMs();
     const cycles = this.#cycles.get(device) ?? new Map<string, Cycle>();
@@ -45,7 +42,7 @@ export class ReportCycles implements Disposable {
       return false;
     }
     if (cycle.timer) return true;
-    const leftMs = cycle.reportedMs + cycleMs - nowMs;
+    const leftMs = cycle.reportedMs + lengthMs - nowMs;
     if (leftMs <= 0) {
       cycle.reportedMs = nowMs;
       return false;
@@ -80,7 +77,7 @@ export class ReportCycles implements Disposable {
       // The commit logs its failures; the next value is reported as well.
       commit.settled().catch(() => undefined);
     };
-    cycle.timer = clock.after(Math.min(leftMs, longestMs), report);
+    cycle.timer = clock.after(leftMs, report);
     this.#waiting.set(cycle, report);
   }
 
@@ -94,5 +91,5 @@ export class ReportCycles implements Disposable {
 
 /** Milliseconds; 0: each value is reported. */
 function cycleOf({ listed }: BoundDevice, name: string): number {
-  return listedProperty(listed, name)?.reportCycle ?? 0;
+  return cycleMs(listedProperty(listed, name)?.reportCycle) ?? 0;
 }

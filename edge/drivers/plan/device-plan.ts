@@ -1,9 +1,14 @@
+import { cycleMs } from "#shared/clock";
 import { twinTypeOf, type ConfigLayer, type MappingProblem } from "#shared/devices";
 import { nearest } from "#shared/errors";
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
 import type { Driver, Point, PropertyKind } from "#edge/drivers/driver";
 import { ConfigFields } from "#edge/drivers/config";
-import { collectCycleMs } from "./cycle.ts";
+
+/** Default of KubeEdge's mapper framework. */
+const defaultCycleMs = 1000;
+/** Below it a device would be asked without a pause. */
+const shortestCycleMs = 50;
 
 /** A property as the driver is to handle it. */
 export interface PlannedPoint<Place> extends Point<Place> {
@@ -100,7 +105,7 @@ function planPoint<Connection, Place>(
   return {
     property,
     place,
-    cycleMs: collectCycleMs(device?.collectCycle),
+    cycleMs: Math.max(cycleMs(device?.collectCycle) ?? defaultCycleMs, shortestCycleMs),
     isWritable: model?.accessMode !== "ReadOnly",
     desired: device?.desired?.value || undefined,
   };

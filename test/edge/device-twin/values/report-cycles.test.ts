@@ -62,6 +62,21 @@ test("a property with a cycle is reported at once, then with its newest value at
   expect(takeReport(node)).toBe("5");
 });
 
+test("a cycle in nanoseconds, as samples of KubeEdge have it, is as long as in milliseconds", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using node = await startHarness(dir.path, {}, clock);
+  await node.addDevice(thermoModel);
+  await node.addDevice(device({ reportCycle: 10_000_000_000 }));
+  await report(node, 1);
+  expect(takeReport(node)).toBe("1");
+  await report(node, 2);
+  await clock.advance(9_999);
+  expect(takeReport(node)).toBeUndefined();
+  await clock.advance(1);
+  expect(takeReport(node)).toBe("2");
+});
+
 test("what waits for its cycle is reported when edgecore ends, and again after a start", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
