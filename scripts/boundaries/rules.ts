@@ -89,6 +89,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["shared/local-http"], values: [...basics, "shared/connections"] },
   { folders: ["shared/sqlite"], values: [...basics, "shared/files"] },
+  { folders: ["shared/service-manager"], values: [...basics, "shared/libc"] },
   { folders: ["shared/*"], values: basics },
 
   { folders: ["cloud/kube-client"], values: [...basics, "shared/lifecycle"] },
@@ -133,6 +134,7 @@ export const folderRules: readonly FolderRule[] = [
     values: [
       ...basics,
       "shared/files",
+      "shared/libc",
       "shared/grpc",
       "shared/image-names",
       "shared/lifecycle",
@@ -193,6 +195,7 @@ export const doors: readonly Door[] = [
       "edge/edged/volumes/held-paths",
       "edge/runtime/pod-network",
       "edge/store/journal",
+      "shared/libc",
       "shared/service-manager",
     ],
   },

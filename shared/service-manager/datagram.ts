@@ -1,6 +1,7 @@
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
 import { closeSync } from "node:fs";
 import { AppError } from "#shared/errors";
+import { openLibc } from "#shared/libc";
 
 /** Of Linux, the same on all machines that the programs are built for. */
 const linux = { unix: 1, datagram: 2, closeOnExec: 0o2_000_000, doNotWait: 0x40, noSignal: 0x4000 } as const;
@@ -8,8 +9,6 @@ const functions = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
 } as const;
-/** glibc, and musl of either architecture. */
-const libraries = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"] as const;
 /** `sun_path` of unix(7). */
 const mostPathBytes = 107;
 
@@ -23,7 +22,7 @@ export function sendDatagram(path: string, text: string): void {
   const address = Buffer.alloc(2 + name.length);
   address.writeUInt16LE(linux.unix, 0);
   name.copy(address, 2);
-  const libc = openLibc();
+  const libc = openLibc(functions);
   const socket = libc.symbols.socket(linux.unix, linux.datagram | linux.closeOnExec, 0);
   try {
     if (socket < 0) throw new AppError("datagram", "Cannot make a Unix socket");
@@ -35,15 +34,4 @@ export function sendDatagram(path: string, text: string): void {
     if (socket >= 0) closeSync(socket);
     libc.close();
   }
-}
-
-function openLibc(): ReturnType<typeof dlopen<typeof functions>> {
-  const errors: unknown[] = [];
-  for (const name of libraries)
-    try {
-      return dlopen(name, functions);
-    } catch (error) {
-      errors.push(error);
-    }
-  throw new AggregateError(errors, "found no C library");
 }

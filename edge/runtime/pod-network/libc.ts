@@ -1,6 +1,7 @@
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
 import { closeSync, openSync } from "node:fs";
 import { BugError } from "#shared/errors";
+import { openLibc, type Libc } from "#shared/libc";
 
 /** Of Linux, the same on all machines that edgecore is built for. */
 const linux = {
@@ -19,17 +20,12 @@ const functions = {
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
 } as const;
 
-/** glibc, and musl of either architecture. */
-const libraries = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"] as const;
-
-type Libc = ReturnType<typeof dlopen<typeof functions>>["symbols"];
-
 /** The system calls that Bun has no function for. */
 export class SocketCalls {
-  readonly #libc: Libc;
+  readonly #libc: Libc<typeof functions>["symbols"];
 
   constructor() {
-    this.#libc = openLibc();
+    this.#libc = openLibc(functions).symbols;
   }
 
   /**
@@ -76,16 +72,4 @@ function tryOpen(path: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** @throws Error when there is none of the C libraries known here */
-function openLibc(): Libc {
-  const errors: unknown[] = [];
-  for (const name of libraries)
-    try {
-      return dlopen(name, functions).symbols;
-    } catch (error) {
-      errors.push(error);
-    }
-  throw new AggregateError(errors, "found no C library");
 }

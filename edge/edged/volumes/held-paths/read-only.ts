@@ -1,7 +1,8 @@
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
 import { closeSync, statSync } from "node:fs";
 import type { Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
+import { openLibc } from "#shared/libc";
 import { releasePoint } from "#edge/edged/volumes/mounts";
 import { makePoint } from "./point.ts";
 import type { Pin } from "./sub-path.ts";
@@ -25,9 +26,6 @@ const functions = {
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64"], returns: "i64" },
 } as const;
 
-/** glibc, and musl of either architecture. */
-const libraries = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"] as const;
-
 /**
  * Mounts a copy of a path, with all that is mounted below, at a place of our own, where nothing of it can be written. Engines that make
  * only the top of a mount read-only give a container the rest as it is here. The copy is of one group with nobody: unmounting it
@@ -48,7 +46,7 @@ export function pinReadOnly(root: string, pinsDir: string, clock: Clock): Pin {
 
 /** The system calls for mounts that are not attached yet, which no program of util-linux 2.38 makes. */
 class MountCalls {
-  readonly #libc = openLibc();
+  readonly #libc = openLibc(functions);
 
   cloneTree(path: string): number {
     const { openTree, currentDir, clone, closeOnExec, recursive } = linux;
@@ -93,16 +91,4 @@ function textOf(text: string): Uint8Array {
 
 function at(bytes: Uint8Array | BigUint64Array): bigint {
   return BigInt(ptr(bytes));
-}
-
-/** @throws Error when there is none of the C libraries known here */
-function openLibc(): ReturnType<typeof dlopen<typeof functions>> {
-  const errors: unknown[] = [];
-  for (const name of libraries)
-    try {
-      return dlopen(name, functions);
-    } catch (error) {
-      errors.push(error);
-    }
-  throw new AggregateError(errors, "found no C library");
 }
