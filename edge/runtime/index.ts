@@ -54,4 +54,5 @@ export type {
   StreamService,
   TerminalSize,
 } from "./streams.ts";
+export { readResult } from "./streams.ts";
 export type { ContainerDiskUsage, ContainerUsage } from "#edge/runtime/usage";

@@ -97,3 +97,19 @@ export interface CommandResult {
   /** Standard output and standard error in the order in which they arrived. */
   readonly output: string;
 }
+
+/** Reads what a command that was started by `exec` writes, up to its end; the exit code of one whose output was cut is not awaited. */
+export async function readResult(
+  process: ExecStream,
+  { maxOutputBytes, signal }: RunOptions,
+): Promise<CommandResult> {
+  const kept: Uint8Array[] = [];
+  let size = 0;
+  for await (const { bytes } of process.output) {
+    const part = bytes.subarray(0, maxOutputBytes - size);
+    if (part.length > 0) kept.push(part);
+    size += part.length;
+  }
+  signal?.throwIfAborted();
+  return { exitCode: await process.exitCode(), output: Buffer.concat(kept).toString() };
+}

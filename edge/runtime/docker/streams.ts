@@ -2,19 +2,20 @@ import type Docker from "dockerode";
 import { Duplex, type Readable } from "node:stream";
 import { AppError, asError, BugError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
-import type {
-  AttachRequest,
-  CommandResult,
-  EngineCallOptions,
-  ExecRequest,
-  ExecStream,
-  LogOptions,
-  OutputChunk,
-  PodConnection,
-  ProcessStream,
-  RunOptions,
-  StreamService,
-  TerminalSize,
+import {
+  readResult,
+  type AttachRequest,
+  type CommandResult,
+  type EngineCallOptions,
+  type ExecRequest,
+  type ExecStream,
+  type LogOptions,
+  type OutputChunk,
+  type PodConnection,
+  type ProcessStream,
+  type RunOptions,
+  type StreamService,
+  type TerminalSize,
 } from "#edge/runtime";
 import { PodConnector } from "#edge/runtime/pod-network";
 import type { DockerCalls } from "./calls.ts";
@@ -125,16 +126,9 @@ export class DockerStreams implements StreamService {
   }
 
   async runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult> {
-    const { maxOutputBytes, signal } = options;
+    const { signal } = options;
     await using process = await this.exec(id, { command, tty: false, stdin: false, signal });
-    const kept: Uint8Array[] = [];
-    let size = 0;
-    for await (const { bytes } of process.output) {
-      const part = bytes.subarray(0, maxOutputBytes - size);
-      if (part.length > 0) kept.push(part);
-      size += part.length;
-    }
-    return { exitCode: await process.exitCode(), output: Buffer.concat(kept).toString() };
+    return await readResult(process, options);
   }
 
   async #exitCode(exec: Docker.Exec, signal: AbortSignal | undefined): Promise<number> {

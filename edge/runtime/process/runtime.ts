@@ -4,29 +4,30 @@ import { join } from "node:path";
 import { onNextMicrotask, type Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import type {
-  AttachRequest,
-  CommandResult,
-  ContainerDetails,
-  ContainerDiskUsage,
-  ContainerIdentity,
-  ContainerResources,
-  ContainerSpec,
-  ContainerSummary,
-  ContainerUsage,
-  EngineInfo,
-  ExecRequest,
-  ExecStream,
-  Image,
-  LogOptions,
-  OutputChunk,
-  PodConnection,
-  PodProcesses,
-  ProcessStream,
-  RunOptions,
-  RuntimeCode,
-  RuntimeHint,
-  SandboxSpec,
+import {
+  readResult,
+  type AttachRequest,
+  type CommandResult,
+  type ContainerDetails,
+  type ContainerDiskUsage,
+  type ContainerIdentity,
+  type ContainerResources,
+  type ContainerSpec,
+  type ContainerSummary,
+  type ContainerUsage,
+  type EngineInfo,
+  type ExecRequest,
+  type ExecStream,
+  type Image,
+  type LogOptions,
+  type OutputChunk,
+  type PodConnection,
+  type PodProcesses,
+  type ProcessStream,
+  type RunOptions,
+  type RuntimeCode,
+  type RuntimeHint,
+  type SandboxSpec,
 } from "#edge/runtime";
 import { readLog, removeLog, type LogLimits } from "#edge/runtime/cri/logs";
 import { PodConnector } from "#edge/runtime/pod-network";
@@ -294,17 +295,9 @@ class ProcessRuntime implements PodProcesses {
   }
 
   async runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult> {
-    const { maxOutputBytes, signal } = options;
+    const { signal } = options;
     await using process = await this.exec(id, { command, tty: false, stdin: false, signal });
-    const kept: Uint8Array[] = [];
-    let size = 0;
-    for await (const { bytes } of process.output) {
-      const part = bytes.subarray(0, maxOutputBytes - size);
-      if (part.length > 0) kept.push(part);
-      size += part.length;
-    }
-    signal?.throwIfAborted();
-    return { exitCode: await process.exitCode(), output: Buffer.concat(kept).toString() };
+    return await readResult(process, options);
   }
 
   holds(podUid: string): boolean {
