@@ -1,5 +1,5 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
-export type { ConfigLayer, MappingProblem } from "./config-reader.ts";
+export type { MappingProblem } from "#shared/devices/config";
 export type { DeviceMapping, PropertyMapping } from "./mapping.ts";
 export { commandChanges, commandProblems, commandsOf, type DeviceCommand } from "./commands.ts";
 export { longestReportedValue, readReport, type DeviceReport } from "./report.ts";

@@ -1,5 +1,13 @@
-import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
-import { ConfigReader, type ConfigLayer, type MappingProblem } from "./config-reader.ts";
+import type { Device, DeviceModel } from "#shared/kube";
+import {
+  ConfigReader,
+  describeProperties,
+  modelLayer,
+  protocolLayer,
+  type ConfigLayer,
+  type DescribedProperty,
+  type MappingProblem,
+} from "#shared/devices/config";
 import { readSet, setKeys, type SetMapping } from "./set-mapping.ts";
 import { readSources, sourceKeys, type SourceMapping } from "./source-mapping.ts";
 import { readStates, stateKeys, type StateMapping } from "./state-mapping.ts";
@@ -58,15 +66,10 @@ export interface MappingOutcome {
 
 /** Reads the mapping of a device and finds the fields that cannot be used. */
 export function readMapping(device: Device, model: DeviceModel | undefined): MappingOutcome {
-  const protocol = device.spec?.protocol;
-  if (!isMqtt(protocol?.protocolName)) return { mapping: undefined, problems: [] };
+  if (!isMqtt(device.spec?.protocol?.protocolName)) return { mapping: undefined, problems: [] };
   const reader = new ConfigReader(device.metadata);
-  const common: ConfigLayer = {
-    kind: "Device",
-    path: "spec.protocol.configData",
-    config: protocol?.configData ?? {},
-  };
-  const described = propertiesOf(device, model);
+  const common = protocolLayer(device);
+  const described = describeProperties(device, model, isMqtt);
   const properties = described
     .map((property) => readProperty(reader, property, common))
     .filter(({ sources, set }) => sources.length > 0 || set !== undefined);
@@ -87,7 +90,7 @@ export function modelPropertyProblems(model: DeviceModel): readonly MappingProbl
   for (const [index, described] of (model.spec?.properties ?? []).entries()) {
     if (!isMqtt(described.visitors?.protocolName ?? model.spec?.protocol)) continue;
     const { name } = described;
-    const layer = modelLayer(described, index, model);
+    const layer = modelLayer(described, index, { model, isOwn: isMqtt });
     readProperty(reader, { name, described, layers: [layer] }, undefined);
     reader.misspelled(layer, propertyKeys);
   }
@@ -98,57 +101,9 @@ function isMqtt(protocol: string | undefined): boolean {
   return protocol?.toLowerCase() === "mqtt";
 }
 
-interface Described {
-  readonly name: string;
-  readonly described: ModelProperty | undefined;
-  /** The Device before its model: the first that has a field wins. */
-  readonly layers: readonly ConfigLayer[];
-}
-
-/** The properties of the device and those only its model has. */
-function propertiesOf(device: Device, model: DeviceModel | undefined): Described[] {
-  const described = new Map(
-    model?.spec?.properties?.map((property, index) => [property.name, { property, index }]),
-  );
-  const listed = (device.spec?.properties ?? []).map((property, index): Described => {
-    const found = described.get(property.name);
-    described.delete(property.name);
-    const layers = [
-      deviceLayer(property, index),
-      ...(found ? [modelLayer(found.property, found.index, model)] : []),
-    ];
-    return { name: property.name, described: found?.property, layers };
-  });
-  const rest = [...described.values()].map(({ property, index }): Described => ({
-    name: property.name,
-    described: property,
-    layers: [modelLayer(property, index, model)],
-  }));
-  return [...listed, ...rest];
-}
-
-function deviceLayer({ visitors }: DeviceProperty, index: number): ConfigLayer {
-  return layerOf("Device", index, visitors);
-}
-
-function modelLayer({ visitors }: ModelProperty, index: number, model: DeviceModel | undefined): ConfigLayer {
-  return layerOf("DeviceModel", index, { protocolName: model?.spec?.protocol, ...visitors });
-}
-
-function layerOf(
-  kind: ConfigLayer["kind"],
-  index: number,
-  visitors:
-    { readonly protocolName?: string | undefined; readonly configData?: ConfigLayer["config"] } | undefined,
-): ConfigLayer {
-  const { protocolName, configData = {} } = visitors ?? {};
-  const foreign = protocolName !== undefined && !isMqtt(protocolName);
-  return { kind, foreign, path: `spec.properties[${index}].visitors.configData`, config: configData };
-}
-
 function readProperty(
   reader: ConfigReader,
-  property: Described,
+  property: DescribedProperty,
   common: ConfigLayer | undefined,
 ): PropertyMapping {
   const { name, described, layers } = property;

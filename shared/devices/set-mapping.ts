@@ -1,6 +1,5 @@
 import type { Template } from "#shared/jinja";
-import type { ConfigLayer, ConfigReader } from "./config-reader.ts";
-import { payloadProblem, topicProblem } from "./config-rules.ts";
+import { payloadProblem, topicProblem, type ConfigLayer, type ConfigReader } from "#shared/devices/config";
 
 /** How a desired value is published. */
 export interface SetMapping {

@@ -1,8 +1,13 @@
 import type { Template } from "#shared/jinja";
 import { binaryTypes, type BinaryField, type NumberFormat } from "#shared/devices/payloads";
 import type { Expression } from "#shared/devices/expressions";
-import type { ConfigLayer, ConfigReader } from "./config-reader.ts";
-import { filterProblem, oneOf, pathProblem } from "./config-rules.ts";
+import {
+  filterProblem,
+  oneOf,
+  pathProblem,
+  type ConfigLayer,
+  type ConfigReader,
+} from "#shared/devices/config";
 
 /** One way in which the value of a property arrives. */
 export interface SourceMapping {

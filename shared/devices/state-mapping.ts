@@ -1,8 +1,7 @@
 import type { Template } from "#shared/jinja";
 import { topicMatches } from "#shared/mqtt";
 import { excerpt, type RejectedValue } from "#shared/devices/payloads";
-import type { ConfigLayer, ConfigReader } from "./config-reader.ts";
-import { filterProblem, oneOf } from "./config-rules.ts";
+import { filterProblem, oneOf, type ConfigLayer, type ConfigReader } from "#shared/devices/config";
 
 /** Topics on which a device, or its broker by a will, reports that it is online. */
 export interface StateMapping {

@@ -1,15 +1,30 @@
-import type { ConfigLayer, MappingProblem } from "#shared/devices";
+import {
+  ConfigProblems,
+  findField,
+  type ConfigLayer,
+  type FoundField,
+  type MappingProblem,
+} from "#shared/devices/config";
 
 /**
  * The `configData` of a Device and its model, the Device first. A field that cannot be used is noted once, and read as missing.
  * Numbers and flags may be texts, as in samples of KubeEdge: `port: "5502"`.
  */
 export class ConfigFields {
-  readonly problems: MappingProblem[] = [];
+  readonly #problems = new ConfigProblems();
   readonly #layers: readonly ConfigLayer[];
 
   constructor(layers: readonly ConfigLayer[]) {
     this.#layers = layers;
+  }
+
+  get problems(): readonly MappingProblem[] {
+    return this.#problems.all;
+  }
+
+  /** Notes keys that are close to a known key. */
+  misspelled(known: readonly string[]): void {
+    for (const layer of this.#layers) this.#problems.addMisspelled(layer, known);
   }
 
   text(name: string): string | undefined {
@@ -80,16 +95,12 @@ export class ConfigFields {
     );
   }
 
-  #find(name: string): Omit<MappingProblem, "problem"> | undefined {
-    const layer = this.#layers.find(({ config }) => Object.hasOwn(config, name));
-    const value = layer?.config[name] ?? undefined;
-    return layer && value !== undefined && value !== ""
-      ? { kind: layer.kind, field: `${layer.path}.${name}`, value }
-      : undefined;
+  #find(name: string): FoundField | undefined {
+    const found = findField(this.#layers, name);
+    return found?.value === "" ? undefined : found;
   }
 
-  #reject({ kind, field, value }: Omit<MappingProblem, "problem">, problem: string): undefined {
-    if (!this.problems.some((known) => known.kind === kind && known.field === field))
-      this.problems.push({ kind, field, value, problem });
+  #reject(found: FoundField, problem: string): undefined {
+    return this.#problems.add(found, problem);
   }
 }

@@ -1,35 +1,20 @@
-import { nearest } from "#shared/errors";
 import { isRecord } from "#shared/json";
 import { compileTemplate, type Template } from "#shared/jinja";
 import { parseExpression, type Expression } from "#shared/devices/expressions";
-
-/** A field of a Device or DeviceModel that cannot be used. */
-export interface MappingProblem {
-  /** The object the field is in. */
-  readonly kind: "Device" | "DeviceModel";
-  /** e.g. `spec.properties[0].visitors.configData.topic` */
-  readonly field: string;
-  readonly value: unknown;
-  /** What is wrong and what is expected. */
-  readonly problem: string;
-}
-
-/** One `configData` in which a field may be set. */
-export interface ConfigLayer {
-  /** Whether it is for another protocol, whose keys are not known here. */
-  readonly foreign?: boolean;
-  readonly kind: MappingProblem["kind"];
-  /** Field path of `config`, such as `spec.protocol.configData`. */
-  readonly path: string;
-  readonly config: Readonly<Record<string, unknown>>;
-}
+import {
+  ConfigProblems,
+  findField,
+  type ConfigLayer,
+  type FoundField,
+  type MappingProblem,
+} from "./layers.ts";
 
 /** @returns what is wrong with a text; undefined when nothing is */
 export type TextRule = (text: string) => string | undefined;
 
 /** Reads fields from the first layer that has them and collects the problems found. */
 export class ConfigReader {
-  readonly problems: MappingProblem[] = [];
+  readonly #problems = new ConfigProblems();
   readonly #name: string;
   readonly #namespace: string;
 
@@ -38,11 +23,15 @@ export class ConfigReader {
     this.#namespace = names.namespace ?? "";
   }
 
+  get problems(): readonly MappingProblem[] {
+    return this.#problems.all;
+  }
+
   /**
    * Reads a text; in fields whose name ends in "topic" `{name}` and `{namespace}` are replaced by those of the Device.
    */
   text(layers: readonly ConfigLayer[], name: string, rule: TextRule = () => undefined): string | undefined {
-    const found = find(layers, name);
+    const found = findField(layers, name);
     if (!found || found.value === "") return undefined;
     if (typeof found.value !== "string") return this.#reject(found, "must be a text");
     const text = name.toLowerCase().endsWith("topic") ? this.#fill(found.value) : found.value;
@@ -61,7 +50,7 @@ export class ConfigReader {
 
   /** A whole number from 0 on, also as text. */
   count(layers: readonly ConfigLayer[], name: string): number | undefined {
-    const found = find(layers, name);
+    const found = findField(layers, name);
     if (!found || found.value === "") return undefined;
     const text = typeof found.value === "number" ? String(found.value) : found.value;
     if (typeof text === "string" && /^\d{1,6}$/.test(text)) return Number(text);
@@ -70,7 +59,7 @@ export class ConfigReader {
 
   /** Seconds as `90`, "90", "90s", "15m", "2h" or "1d"; in milliseconds. */
   duration(layers: readonly ConfigLayer[], name: string): number | undefined {
-    const found = find(layers, name);
+    const found = findField(layers, name);
     if (!found || found.value === "") return undefined;
     const text = typeof found.value === "number" ? String(found.value) : found.value;
     const [, number, unit = "s"] =
@@ -82,7 +71,7 @@ export class ConfigReader {
 
   /** An object whose values are texts, numbers or truth values. */
   texts(layers: readonly ConfigLayer[], name: string): ReadonlyMap<string, string> | undefined {
-    const found = find(layers, name);
+    const found = findField(layers, name);
     if (!found || found.value === "") return undefined;
     const entries = isRecord(found.value) ? Object.entries(found.value) : [];
     const isText = entries.every(([, value]) => ["string", "number", "boolean"].includes(typeof value));
@@ -94,7 +83,7 @@ export class ConfigReader {
   /** A list of objects, each as a layer of its own; undefined when there is none. */
   entries(layers: readonly ConfigLayer[], name: string, most: number): ConfigLayer[] | undefined {
     const layer = layers.find(({ config }) => Object.hasOwn(config, name));
-    const found = find(layers, name);
+    const found = findField(layers, name);
     if (!layer || !found) return undefined;
     const list: readonly unknown[] | undefined = Array.isArray(found.value) ? found.value : undefined;
     if (!list || list.length > most || !list.every(isRecord))
@@ -107,7 +96,7 @@ export class ConfigReader {
   }
 
   #compiled<T>(layers: readonly ConfigLayer[], name: string, compile: (text: string) => T): T | undefined {
-    const found = find(layers, name);
+    const found = findField(layers, name);
     const text = this.text(layers, name);
     if (!found || text === undefined) return undefined;
     try {
@@ -120,21 +109,13 @@ export class ConfigReader {
     }
   }
 
-  /**
-   * Reports keys that are close to a known key. Other unknown keys are left to mappers, which have keys of their own.
-   */
-  misspelled({ kind, path, config, foreign }: ConfigLayer, known: readonly string[]): void {
-    if (foreign === true) return;
-    for (const key of Object.keys(config)) {
-      const meant = known.includes(key) ? undefined : nearest(key, known);
-      if (meant === undefined) continue;
-      const found = { kind, field: `${path}.${key}`, value: config[key] ?? null };
-      this.#reject(found, `unknown key, did you mean ${JSON.stringify(meant)}?`);
-    }
+  /** Reports keys that are close to a known key. */
+  misspelled(layer: ConfigLayer, known: readonly string[]): void {
+    this.#problems.addMisspelled(layer, known);
   }
 
   flag(layers: readonly ConfigLayer[], name: string): boolean | undefined {
-    const found = find(layers, name);
+    const found = findField(layers, name);
     if (!found || found.value === "") return undefined;
     if (found.value === true || found.value === "true") return true;
     if (found.value === false || found.value === "false") return false;
@@ -145,20 +126,11 @@ export class ConfigReader {
     return topic.replaceAll("{name}", this.#name).replaceAll("{namespace}", this.#namespace);
   }
 
-  #reject({ kind, field, value }: Omit<MappingProblem, "problem">, problem: string): undefined {
-    if (!this.problems.some((known) => known.kind === kind && known.field === field))
-      this.problems.push({ kind, field, value, problem });
+  #reject(found: FoundField, problem: string): undefined {
+    return this.#problems.add(found, problem);
   }
 }
 
 const unitMs: Readonly<Partial<Record<string, number>>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** Timers of JavaScript end at 24 days. */
 const longestDurationMs = 20 * 86_400_000;
-
-function find(layers: readonly ConfigLayer[], name: string): Omit<MappingProblem, "problem"> | undefined {
-  const layer = layers.find(({ config }) => Object.hasOwn(config, name));
-  const value = layer?.config[name] ?? undefined;
-  return layer && value !== undefined
-    ? { kind: layer.kind, field: `${layer.path}.${name}`, value }
-    : undefined;
-}
