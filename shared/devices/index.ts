@@ -3,7 +3,7 @@ export type { MappingProblem } from "#shared/devices/config";
 export type { DeviceMapping, PropertyMapping } from "./mapping.ts";
 export { commandChanges, commandProblems, commandsOf, type DeviceCommand } from "./commands.ts";
 export { longestReportedValue, readReport, type DeviceReport } from "./report.ts";
-export { readBinary, type RejectedValue } from "#shared/devices/payloads";
+export type { RejectedValue } from "#shared/devices/payloads";
 export { commandNames } from "./set-mapping.ts";
 export { sanitizeDevice } from "./sanitize.ts";
 export type { StateMemory } from "./state-mapping.ts";

@@ -1,29 +1,16 @@
-import { readBinary } from "#shared/devices";
+import { binarySize, readBinary, type BinaryType as PayloadType } from "#shared/devices/payloads";
 
+export type NumberType = Exclude<PayloadType, "base64" | "hex" | "text">;
 /** How a value lies in the memory of a device. */
-export type BinaryType = keyof typeof sizes | "boolean" | "bytes" | "string";
-
-const sizes = {
-  int8: 1,
-  uint8: 1,
-  int16: 2,
-  uint16: 2,
-  int32: 4,
-  uint32: 4,
-  int64: 8,
-  uint64: 8,
-  float32: 4,
-  float64: 8,
-} as const;
-export type NumberType = keyof typeof sizes;
+export type BinaryType = NumberType | "boolean" | "bytes" | "string";
 
 /** Bytes that a number of this type takes; undefined for what has no size of its own. */
 export function sizeOf(type: BinaryType): number | undefined {
-  return isNumberType(type) ? sizes[type] : undefined;
+  return isNumberType(type) ? binarySize(type) : undefined;
 }
 
 export function isNumberType(type: BinaryType): type is NumberType {
-  return type in sizes;
+  return type !== "boolean" && type !== "bytes" && type !== "string";
 }
 
 /** @param bytes exactly `sizeOf(type)`, most significant first. @returns integers of 64 bits as text */
@@ -46,7 +33,7 @@ export function writeNumber(type: NumberType, value: number): Uint8Array | undef
   const isFloat = type === "float32" || type === "float64";
   const whole = isFloat ? value : Math.round(value);
   if (!isFloat && !Number.isSafeInteger(whole)) return undefined;
-  const bytes = new Uint8Array(sizes[type]);
+  const bytes = new Uint8Array(binarySize(type));
   writers[type](new DataView(bytes.buffer), whole);
   const back = Number(readNumber(type, bytes));
   const fits = isFloat ? Number.isFinite(back) : back === whole;

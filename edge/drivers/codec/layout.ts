@@ -1,3 +1,4 @@
+import { swapped } from "#shared/devices/payloads";
 import { isNumberType, readNumber, sizeOf, writeNumber, type BinaryType } from "./binary-type.ts";
 
 /** How a property lies in bytes that a device sends. */
@@ -49,14 +50,8 @@ function rawBytes(layout: Layout, value: string, size: number): Uint8Array | und
   return writeNumber(layout.type, (number - layout.shift) / layout.scale);
 }
 
-/** Swapping is its own reverse, so that it serves both ways. */
 function ordered({ swapBytes, swapWords }: Layout, bytes: Uint8Array): Uint8Array {
-  if ((!swapBytes && !swapWords) || bytes.length % 2 !== 0) return bytes;
-  const words = Array.from({ length: bytes.length / 2 }, (_, index) =>
-    bytes.subarray(index * 2, index * 2 + 2),
-  );
-  if (swapWords) words.reverse();
-  return Uint8Array.from(words.flatMap(([high = 0, low = 0]) => (swapBytes ? [low, high] : [high, low])));
+  return swapBytes || swapWords ? swapped(bytes, { littleBytes: swapBytes, littleWords: swapWords }) : bytes;
 }
 
 function bitOf(bytes: Uint8Array, bit: number | undefined): boolean {

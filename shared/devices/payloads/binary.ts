@@ -31,6 +31,11 @@ const sizes = {
   base64: 0,
 } as const;
 
+/** Bytes of a value of a type; 0: the type has no size of its own. */
+export function binarySize(type: BinaryType): number {
+  return sizes[type];
+}
+
 /** Names of the types of a field. */
 export const binaryTypes: readonly string[] = Object.keys(sizes);
 
@@ -43,7 +48,7 @@ export function readBinary(payload: Uint8Array, field: BinaryField): unknown {
   const size = sizes[type];
   if (size === 0) return bytesOf(payload, field);
   if (offset + size > payload.length) return undefined;
-  const number = readers[type]?.(bigEndian(payload.subarray(offset, offset + size), field)) ?? Number.NaN;
+  const number = readers[type]?.(viewOf(payload.subarray(offset, offset + size), field)) ?? Number.NaN;
   if (field.bit === undefined) return typeof number === "bigint" ? number.toString() : number;
   if (typeof number === "number" && !Number.isInteger(number)) return undefined;
   return ((BigInt(number) >> BigInt(field.bit)) & 1n) === 1n;
@@ -57,15 +62,22 @@ function bytesOf(payload: Uint8Array, { type, offset, length }: BinaryField): st
   return part.toString("utf8").replace(/\0.*$/s, "");
 }
 
-/** The bytes of a value with the highest first. */
-function bigEndian(bytes: Uint8Array, { littleBytes, littleWords }: BinaryField): DataView {
+/** The bytes of a value with the highest first, or the other way round: swapping is its own reverse. */
+export function swapped(
+  bytes: Uint8Array,
+  { littleBytes, littleWords }: Pick<BinaryField, "littleBytes" | "littleWords">,
+): Uint8Array {
   const words: number[][] = [];
   for (let index = 0; index < bytes.length; index += 2) {
     const word = [...bytes.subarray(index, index + 2)];
     words.push(littleBytes ? word.toReversed() : word);
   }
   const ordered = littleWords ? words.toReversed() : words;
-  return new DataView(Uint8Array.from(ordered.flat()).buffer);
+  return Uint8Array.from(ordered.flat());
+}
+
+function viewOf(bytes: Uint8Array, field: BinaryField): DataView {
+  return new DataView(swapped(bytes, field).buffer);
 }
 
 const readers: Readonly<Record<string, (view: DataView) => number | bigint>> = {

@@ -1,4 +1,4 @@
-export { binaryTypes, readBinary, type BinaryField } from "./binary.ts";
+export { binarySize, binaryTypes, readBinary, swapped, type BinaryField, type BinaryType } from "./binary.ts";
 export { digitsOf, documentOf, scalarOf } from "./document.ts";
 export { numberText, type NumberFormat } from "./number-text.ts";
 export { excerpt, type RejectedValue } from "./rejected.ts";
