@@ -1,7 +1,7 @@
 import type { RequestFigure } from "#cloud/kube-api/http";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
-import { Counters, Durations, formatFamilies, processFamilies, type Family } from "#shared/prometheus";
+import { Counters, Durations, formatFamilies, gauge, processFamilies, type Family } from "#shared/prometheus";
 import type { CloudCatalog } from "#shared/topics";
 
 /** How far the statuses of devices are behind what nodes report. */
@@ -88,12 +88,6 @@ export class CloudFigures {
 }
 
 function statusFamilies({ waiting, oldestMs, writes }: StatusLag): Family[] {
-  const gauge = (name: string, help: string, value: number): Family => ({
-    name,
-    help,
-    type: "gauge",
-    samples: [{ value }],
-  });
   return [
     gauge("kubeedge_device_status_waiting", "Devices whose last report is not in their status.", waiting),
     gauge(

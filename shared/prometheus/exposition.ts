@@ -14,6 +14,11 @@ export interface Sample {
 
 export type Labels = Readonly<Record<string, string>>;
 
+/** A value without labels that may rise and fall. */
+export function gauge(name: string, help: string, value: number): Family {
+  return { name, help, type: "gauge", samples: [{ value }] };
+}
+
 export const expositionType = "text/plain; version=0.0.4; charset=utf-8";
 
 /**

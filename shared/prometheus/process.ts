@@ -1,17 +1,11 @@
 import { readdirSync } from "node:fs";
 import { readDiskWrites } from "./disk-writes.ts";
-import type { Family } from "./exposition.ts";
+import { gauge, type Family } from "./exposition.ts";
 
 /** What every Prometheus client shows of its process. @param startedMs wall clock */
 export function processFamilies(startedMs: number): readonly Family[] {
   const { user, system } = process.cpuUsage();
   const writes = readDiskWrites();
-  const gauge = (name: string, help: string, value: number): Family => ({
-    name,
-    help,
-    type: "gauge",
-    samples: [{ value }],
-  });
   return [
     {
       name: "process_cpu_seconds_total",

@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import { Counters, formatFamilies, processFamilies, type Family } from "#shared/prometheus";
+import { Counters, formatFamilies, gauge, processFamilies, type Family } from "#shared/prometheus";
 import type { UsageCounters } from "#shared/usage";
 import type { Store } from "#edge/store";
 import { containerFamilies, nodeFamilies } from "./container-families.ts";
@@ -65,9 +65,6 @@ export class EdgeFigures {
   }
 
   #own({ outbox, backlog }: FiguresParts["store"]): readonly Family[] {
-    const gauge = (name: string, help: string, value: number): Family => {
-      return { name, help, type: "gauge", samples: [{ value }] };
-    };
     const { entries, bytes } = outbox.size();
     const oldestMs = outbox.oldestMs();
     const ageSeconds = oldestMs === undefined ? 0 : Math.max(0, this.#clock.nowMs() - oldestMs) / 1000;
