@@ -111,7 +111,6 @@ export class DeviceLoop implements AsyncDisposable {
         await this.#step(driver);
         onRead();
         await this.#report();
-        this.#wake = this.#stop.signal.aborted ? this.#wake : new AbortController();
         if (!this.#isNew) await this.#pause(this.#nextMs());
       }
     } finally {
