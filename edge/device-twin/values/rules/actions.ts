@@ -75,7 +75,5 @@ async function request(
     signal: AbortSignal.timeout(requestTimeoutMs),
   });
   await answer.body?.cancel();
-  return answer.status < 400 && answer.status >= 200 && answer.status !== 302
-    ? undefined
-    : `${method} ${url.host}${url.pathname} answered ${answer.status}`;
+  return answer.ok ? undefined : `${method} ${url.host}${url.pathname} answered ${answer.status}`;
 }

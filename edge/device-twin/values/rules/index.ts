@@ -131,7 +131,11 @@ class Engine implements Disposable {
   report({ namespace, name, values, state }: DeviceValuesReported): void {
     const device = `${namespace}/${name}`;
     const watching = [...this.#runners.values()].filter((runner) => runner.watches(device));
-    if (watching.length === 0) return;
+    if (watching.length === 0) {
+      // A rule that is made later reads what the device has then.
+      this.#known.delete(device);
+      return;
+    }
     const known = this.#valuesOf(namespace, name);
     for (const { name: property, value } of values) known.set(property, value);
     if (state !== undefined) known.set("", state);
@@ -149,6 +153,7 @@ class Engine implements Disposable {
     this.#timer?.[Symbol.dispose]();
     for (const runner of this.#runners.values()) runner[Symbol.dispose]();
     if (this.#changed.size > 0) this.#show();
+    this.#runners.clear();
   }
 
   #start(key: string, rule: DeviceRuleMeaning, memory: RuleMemory): void {
@@ -195,7 +200,9 @@ class Engine implements Disposable {
       : newMemory();
   }
 
+  /** Not of a rule that was removed during its run; one that was edited has the memory of the earlier one. */
   #remember(key: string, { rule, memory }: RuleRunner): void {
+    if (this.#runners.get(key)?.memory !== memory) return;
     const { store, log } = this.#parts;
     const { namespace, name, uid } = rule;
     const memoryKey = store.metas.keyOf({ type: memoryType, namespace, name });

@@ -6,6 +6,7 @@ import {
   type RulesNode,
 } from "#internal/test/edge/device-twin/values/rules/rules-harness.ts";
 import { nextTurn } from "#shared/clock";
+import { eventually } from "#internal/scripts/service.ts";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -214,4 +215,49 @@ test("a rule that is removed or suspended does nothing", async () => {
   await rules.node.send("thermo/temp", "18");
   await settled();
   expect(commands(rules)).toEqual([]);
+});
+
+test("a rule that is made again begins with what the device reported meanwhile", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using rules = await ready(dir.path, clock);
+  await rules.rule("heat", thermostat);
+  await rules.node.send("thermo/temp", "18");
+  await settled();
+  expect(commands(rules)).toEqual(["heater/set true"]);
+  await rules.rule("heat", undefined);
+  await rules.node.send("thermo/temp", "25");
+  await settled();
+  await rules.rule("heat", { ...thermostat, then: [{ publish: { topic: "alarm", payload: "cold" } }] });
+  await clock.advance(10_000);
+  await settled();
+  expect(commands(rules)).toEqual([]);
+});
+
+test("a rule that was removed during its run leaves nothing behind", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<Response>();
+  await using server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () => {
+      asked.resolve();
+      return answer.promise;
+    },
+  });
+  const port = server.port ?? 0;
+  await using rules = await ready(dir.path, clock, { allowedPorts: [port] });
+  await rules.rule("call", {
+    when: [{ device: "thermo", property: "temp", expression: "value < 19" }],
+    then: [{ http: { url: `http://127.0.0.1:${port}/`, method: "GET" } }],
+  });
+  await rules.node.send("thermo/temp", "18");
+  await asked.promise;
+  await rules.rule("call", undefined);
+  answer.resolve(new Response(null));
+  await eventually(5_000, () => Promise.resolve(expect(server.pendingRequests).toBe(0)));
+  await settled();
+  expect(rules.node.store.metas.listByType("devicerulememory")).toEqual([]);
 });
