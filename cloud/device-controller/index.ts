@@ -3,7 +3,7 @@ import { DeviceRules } from "#cloud/device-controller/rules";
 import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { followProfiles } from "#cloud/device-controller/profiles";
 import { StatusWriter, watchStatusLag, type StatusFigures } from "#cloud/device-controller/status";
-import type { Informer, KubeClient } from "#cloud/kube-client";
+import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel, type DeviceRule } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
@@ -53,13 +53,6 @@ export interface DeviceController extends Running {
 
 const group = { group: "devices.kubeedge.io", version: "v1beta1", namespaced: true } as const;
 const devicesType = { ...group, plural: "devices", kind: "Device" };
-const rulesType = {
-  group: "rules.kubeedge.io",
-  version: "v1alpha1",
-  namespaced: true,
-  plural: "devicerules",
-  kind: "DeviceRule",
-} as const;
 const modelsType = { ...group, plural: "devicemodels", kind: "DeviceModel" };
 
 /**
@@ -96,8 +89,8 @@ export async function startDeviceController(
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
   const intake = new ReportIntake({ bindings, writer, discovered, log });
   // The definition may be missing on a cluster of one's own: devices do not wait for it.
-  const rules = stack.use(kube.informer<DeviceRule>(rulesType));
-  const deviceRules = stack.use(new DeviceRules({ port, kube, type: rulesType, rules, log }));
+  const rules = stack.use(kube.informer<DeviceRule>(resources.deviceRules));
+  const deviceRules = stack.use(new DeviceRules({ port, kube, type: resources.deviceRules, rules, log }));
   await Promise.all([devices.synced, models.synced]);
   const tidy = new Tidy({ devices, model, writer });
   stack.use(follow({ devices, models, deliveries, writer, tidy, times, clock }));

@@ -1,7 +1,5 @@
-import { randomUUID } from "node:crypto";
-import type { Clock } from "#shared/clock";
 import type { TwinConfig } from "#shared/config";
-import type { Stamp } from "#edge/edge-hub/codec";
+import { stampOf } from "#edge/edge-hub/codec";
 import { describeError } from "#shared/errors";
 import { DeviceEventRecorder } from "#shared/events";
 import type { Device, Event } from "#shared/kube";
@@ -116,10 +114,6 @@ function makeBuffer(
     flushMs,
     historyPerProperty: history.maxPerProperty,
   });
-}
-
-function stampOf(clock: Pick<Clock, "nowMs">): Stamp {
-  return { id: () => randomUUID(), nowMs: () => clock.nowMs() };
 }
 
 function makeCommit(

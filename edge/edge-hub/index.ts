@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import {
   decodeAdoption,
   decodeCloudFrame,
@@ -9,6 +8,7 @@ import {
   handshakeHeaders,
   type CloudMessage,
   type OutgoingRequest,
+  stampOf,
   type Stamp,
 } from "#edge/edge-hub/codec";
 import { NodeIdentity, type IdentityConfig } from "#edge/edge-hub/enrollment";
@@ -58,7 +58,7 @@ const eventTimeoutMs = 60_000;
 export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubParts): Promise<Running> {
   const { port, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
-  const stamp: Stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+  const stamp = stampOf(clock);
   const send = (frame: string): boolean => link.send(frame);
   const requests = new PendingRequests(clock, send);
   const redial = (reason: string) => (): void => link.redial(reason);

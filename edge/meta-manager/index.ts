@@ -7,6 +7,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { withReportedStatus } from "#shared/patch";
 import type { EdgeCatalog, ObjectChange, ObjectName, StoredObject } from "#shared/topics";
+import { stampOf } from "#edge/edge-hub/codec";
 import type { Store } from "#edge/store";
 import { ReceivedObjects } from "./received-objects.ts";
 import { isStale, parseRow, podPatchType, readStored } from "./object-rows.ts";
@@ -48,7 +49,7 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
   await using stack = new AsyncDisposableStack();
   const { port, store, clock, log } = deps;
   const onStored = (object: StoredObject): void => void port.emit("object.stored", object);
-  const stamp = { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() };
+  const stamp = stampOf(clock);
   const reports = new PodReports(store, stamp, onStored);
   const rules = new StoredRules(store);
   const received = new ReceivedObjects(store, {

@@ -49,3 +49,4 @@ export { decodeServiceDelivery, encodeServiceReply } from "./service-messages.ts
 export { readStoredFrame, readStoredReport } from "./stored-frames.ts";
 export { judgeReply } from "./verdict.ts";
 export type { Stamp } from "#shared/wire";
+export { stampOf } from "./stamp.ts";

@@ -1,4 +1,4 @@
-import type { Acknowledgement, PublishRelease } from "#edge/mqtt/packet";
+import type { Acknowledgement } from "#edge/mqtt/packet";
 import type { BrokerClient } from "./client.ts";
 
 /**
@@ -56,5 +56,3 @@ export function freeId(client: BrokerClient, isInFlight: (id: number) => boolean
   client.nextId = (id % 65_535) + 1;
   return id;
 }
-
-export type AckPacket = Acknowledgement | PublishRelease;

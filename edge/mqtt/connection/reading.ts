@@ -1,7 +1,7 @@
 import { onNextTurn } from "#shared/clock";
 import type { Duplex } from "node:stream";
 import type { Outbound, Publisher } from "#edge/mqtt/flow";
-import { PacketError, PacketStream, type Inbound, type Version } from "#edge/mqtt/packet";
+import { PacketError, PacketStream, type Inbound } from "#edge/mqtt/packet";
 
 /**
  * A client that has sent so many packets and taken less than `progressBytes` from us meanwhile does not read: it makes us
@@ -49,11 +49,6 @@ export class ClientReader {
   constructor(client: ReadClient, maxPacketBytes: number) {
     this.#client = client;
     this.#packets = new PacketStream(maxPacketBytes);
-  }
-
-  /** of the CONNECT that came */
-  get version(): Version | undefined {
-    return this.#packets.version;
   }
 
   /** A packet of the client takes time: nothing more is read until `release`. */

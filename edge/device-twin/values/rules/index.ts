@@ -7,7 +7,7 @@ import type { Device, DeviceRule } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { DeviceValuesReported, ObjectChange } from "#shared/topics";
-import { encodeRuleStatus } from "#edge/edge-hub/codec";
+import { encodeRuleStatus, stampOf } from "#edge/edge-hub/codec";
 import type { Store } from "#edge/store";
 import { act } from "./actions.ts";
 import type { DeviceRulesPort } from "./port.ts";
@@ -228,7 +228,7 @@ class Engine implements Disposable {
   /** Reports the statuses that changed; of one that waits for the cloud the newest replaces the older. */
   #show(): void {
     const { store, clock, port, log } = this.#parts;
-    const stamp = { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() };
+    const stamp = stampOf(clock);
     try {
       store.transaction(() => {
         for (const key of this.#changed) {
