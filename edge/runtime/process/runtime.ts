@@ -107,14 +107,13 @@ class ProcessRuntime implements PodProcesses {
   }
 
   async list(podUid?: string): Promise<readonly ContainerSummary[]> {
-    const containers = [...this.#containers.values()].map((one): ContainerSummary => ({
-      id: one.id,
-      identity: one.record.identity,
-      phase: one.phase,
-    }));
-    return [...this.#sandboxes.list(), ...containers].filter(
-      ({ identity }) => podUid === undefined || identity.podUid === podUid,
-    );
+    const isWanted = ({ identity }: Pick<ContainerSummary, "identity">): boolean =>
+      podUid === undefined || identity.podUid === podUid;
+    // The phase is read from files.
+    const containers = [...this.#containers.values()]
+      .filter(({ record }) => isWanted(record))
+      .map(({ id, record, phase }): ContainerSummary => ({ id, identity: record.identity, phase }));
+    return [...this.#sandboxes.list().filter(isWanted), ...containers];
   }
 
   async listStrays(): Promise<readonly never[]> {

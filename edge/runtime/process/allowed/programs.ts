@@ -1,7 +1,7 @@
 import { statSync, type Stats } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize } from "node:path";
 import { errorCodeOf } from "#shared/errors";
-import { findPath, readMountPoints } from "./paths.ts";
+import { findPath, readMountPoints, type MountPoint } from "./paths.ts";
 import { parentsOf } from "./users.ts";
 
 const scheme = "process://";
@@ -25,7 +25,8 @@ export type FoundProgram =
 export function findProgram(name: string, allowed: readonly string[], path = usualPath): FoundProgram {
   if (name === "" || name.includes("\0") || name.includes("="))
     return refused(name, "is no path of a program");
-  if (isAbsolute(name)) return checkProgram(name, allowed);
+  const points = readMountPoints();
+  if (isAbsolute(name)) return checkProgram(name, allowed, points);
   if (name.includes("/")) return refused(name, "is not a path from the root");
   let found: FoundProgram = {
     ok: false,
@@ -33,20 +34,20 @@ export function findProgram(name: string, allowed: readonly string[], path = usu
     reason: `program ${JSON.stringify(name)} not found`,
   };
   for (const directory of path.split(":").filter(isAbsolute)) {
-    found = checkProgram(join(directory, name), allowed);
+    found = checkProgram(join(directory, name), allowed, points);
     if (found.ok || !found.isMissing) return found;
   }
   return found;
 }
 
-function checkProgram(name: string, allowed: readonly string[]): FoundProgram {
+function checkProgram(name: string, allowed: readonly string[], points: readonly MountPoint[]): FoundProgram {
   if (normalize(name) !== name) return refused(name, 'may not contain "..", "." or empty parts');
   try {
-    const found = findLinked(name);
+    const found = findLinked(name, points);
     if (!found) return { ok: false, isMissing: true, reason: `program ${JSON.stringify(name)} not found` };
     const { path, target, server } = found;
     if (server !== undefined) return refused(name, `is on a file server, see ${server}`);
-    const places = placesOf(allowed);
+    const places = placesOf(allowed, points);
     if (![path, target].every((one) => places.some((place) => isWithin(one, place))))
       return refused(name, "is not among edged.processes.programs of this node");
     return checkFile(name, { path, target });
@@ -66,8 +67,7 @@ interface Linked {
   readonly server?: string | undefined;
 }
 
-function findLinked(name: string): Linked | undefined {
-  const points = readMountPoints();
+function findLinked(name: string, points: readonly MountPoint[]): Linked | undefined {
   const folder = findPath(dirname(name), points);
   if (!folder) return undefined;
   const path = join(folder.path, basename(name));
@@ -102,15 +102,17 @@ export function isWithin(path: string, place: string): boolean {
 }
 
 /** Where programs are: by the name that a file is allowed by, such as /bin/sh, and by that of the file it links to. */
-export function placesOf(allowed: readonly string[]): string[] {
-  const own = allowed.flatMap((one) => realPathOrNone(dirname(one)).map((dir) => join(dir, basename(one))));
-  return [...own, ...allowed.flatMap(realPathOrNone)];
+export function placesOf(allowed: readonly string[], points: readonly MountPoint[]): string[] {
+  const own = allowed.flatMap((one) =>
+    realPathOrNone(dirname(one), points).map((dir) => join(dir, basename(one))),
+  );
+  return [...own, ...allowed.flatMap((one) => realPathOrNone(one, points))];
 }
 
 /** Programs may be installed later; what a file server has is not looked at. */
-export function realPathOrNone(path: string): string[] {
+export function realPathOrNone(path: string, points: readonly MountPoint[]): string[] {
   try {
-    const found = findPath(path, readMountPoints());
+    const found = findPath(path, points);
     return found && found.server === undefined ? [found.path] : [];
   } catch {
     return [];

@@ -27,8 +27,6 @@ export interface ViewInput {
   readonly tools: Tools;
 }
 
-/** Below it are mount points of many pods, such as that of their tokens: memory of the view takes its place there. */
-const secretsDir = join(realPathOrNone("/run")[0] ?? "/run", "secrets");
 /** The one file that is made on the host, which all pods have: nothing reads it, and it is in memory. */
 const terminationLog = "/dev/termination-log";
 /** What is loaded or started by programs of the machine: `env`, the loader, libraries, and the links that lead to them. */
@@ -37,6 +35,10 @@ const systemPlaces =
 
 interface PlanInput extends ViewInput {
   readonly points: readonly MountPoint[];
+  /** Where programs of `programs` are. */
+  readonly places: readonly string[];
+  /** Below it are mount points of many pods, such as that of their tokens: memory of the view takes its place there. */
+  readonly secretsDir: string;
 }
 
 /**
@@ -57,9 +59,11 @@ export function viewCommands(input: ViewInput): string[] | string {
     `${mount} -t proc -o nosuid,nodev,noexec proc ${at("proc")}`,
   ];
   const points = readMountPoints();
+  const places = placesOf(input.programs, points);
+  const secretsDir = join(realPathOrNone("/run", points)[0] ?? "/run", "secrets");
   const targets: string[] = [];
   for (const one of mounts) {
-    const planned = planMount(one, { ...input, points }, targets);
+    const planned = planMount(one, { ...input, points, places, secretsDir }, targets);
     if (typeof planned === "string") return planned;
     const { source, target, make } = planned;
     if (isWithin(target, secretsDir) && !targets.some((other) => isWithin(other, secretsDir)))
@@ -85,7 +89,8 @@ function flagCommands(
   const isDevice = hostPath !== undefined && isWithin(source, "/dev");
   // Without the helpers of file systems, such as mount.nfs, which do more than set flags.
   const flags = `${mount} -i -o remount,bind,nosuid,noexec${isDevice ? "" : ",nodev"}`;
-  const holder = points.findLast(({ path }) => path === holderOf(source, points));
+  const held = holderOf(source, points);
+  const holder = points.findLast(({ path }) => path === held);
   const below = points.filter(({ path }) => path !== source && isWithin(path, source));
   return [
     `${flags}${readOnly || holder?.isReadOnly ? ",ro" : ""} ${quoteWord(at)}`,
@@ -126,7 +131,7 @@ interface PlannedMount {
 }
 
 function planMount(mount: Mount, input: PlanInput, others: readonly string[]): PlannedMount | string {
-  const { allowed, programs, points } = input;
+  const { allowed, places, points } = input;
   const where = `mountPath ${mount.target}`;
   if (mount.propagation === "rslave" || mount.propagation === "rshared")
     return `mountPropagation of ${where} is not supported for processes`;
@@ -136,7 +141,7 @@ function planMount(mount: Mount, input: PlanInput, others: readonly string[]): P
   if (!found) return `bind source path does not exist: ${mount.source}`;
   const place = placeOf(normalize(mount.target).replace(/(.)\/+$/, "$1"), points);
   if (typeof place === "string") return `${where} is on a file server, see ${place}`;
-  const fault = findFault(place.target, programs, others);
+  const fault = findFault(place.target, places, others);
   if (fault !== undefined) return `${where} ${fault}`;
   const loose = unsteadyParent(join(place.parent, "x"), allowed);
   if (loose !== undefined) return `${where}: others than root can replace what is in ${loose}`;
@@ -150,16 +155,16 @@ function planMount(mount: Mount, input: PlanInput, others: readonly string[]): P
 function planPoint(
   { target, parent, missing }: Place,
   isDirectory: boolean,
-  { root, tools }: PlanInput,
+  { root, secretsDir, tools }: PlanInput,
 ): Omit<PlannedMount, "source"> | string {
   const isSecret = isWithin(dirname(target), secretsDir);
-  if (isSecret) makeHostPoint(secretsDir);
+  if (isSecret) makeHostDirectory(secretsDir);
   if (isSecret || (missing.length > 0 && parent === "/"))
     return { target, make: makeCommand(join(root, target), isDirectory, tools) };
   if (missing.length > 0) {
     if (target !== terminationLog || isDirectory)
       return "(or terminationMessagePath) does not exist on this node: create it, or choose a new one below /";
-    makeHostPoint(terminationLog);
+    makeHostFile(terminationLog);
   } else if (statSync(target).isDirectory() !== isDirectory)
     return `is ${isDirectory ? "not a directory" : "a directory"} on this node`;
   return { target };
@@ -211,15 +216,11 @@ function placeOf(path: string, points: readonly MountPoint[]): Place | string {
   };
 }
 
-function findFault(
-  target: string,
-  programs: readonly string[],
-  others: readonly string[],
-): string | undefined {
+function findFault(target: string, places: readonly string[], others: readonly string[]): string | undefined {
   if (target === "/" || ["/proc", "/sys"].some((one) => isWithin(target, one)))
     return "cannot be mounted over";
   if (systemPlaces.test(target)) return "would hide programs or libraries of this machine";
-  if (placesOf(programs).some((one) => isWithin(one, target) || isWithin(target, one)))
+  if (places.some((one) => isWithin(one, target) || isWithin(target, one)))
     return "would hide programs of edged.processes.programs";
   const other = others.find((one) => isWithin(one, target) || isWithin(target, one));
   return other && `and ${other} are one within the other, which is not supported for processes`;
@@ -231,11 +232,17 @@ function makeCommand(path: string, isDirectory: boolean, tools: Tools): string {
   return `${tools.mkdir} -p ${quoteWord(dirname(path))} && : >${quoteWord(path)}`;
 }
 
-/** On the host: one of the two names that are the same for all pods. */
-function makeHostPoint(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false })) return;
-  if (path === secretsDir) mkdirSync(path, { mode: 0o755 });
-  else writeFileSync(path, "", { flag: "wx", mode: 0o644 });
+/** On the host, as `makeHostFile`: one of the two names that are the same for all pods. */
+function makeHostDirectory(path: string): void {
+  if (!isThere(path)) mkdirSync(path, { mode: 0o755 });
+}
+
+function makeHostFile(path: string): void {
+  if (!isThere(path)) writeFileSync(path, "", { flag: "wx", mode: 0o644 });
+}
+
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** What pods have mounted below the data directory is not held here: it could not be released before this container ends. */
