@@ -34,11 +34,8 @@ export interface ContainerRuntime
 
 /** A runtime whose containers are programs of this machine. */
 export interface PodProcesses extends ContainerRuntime {
-  /**
-   * The program of a container in place of its image; `user` is the one that the pod has for itself.
-   * @throws AppError with kubelet's reason when this node does not have or allow it
-   */
-  programFor(image: string, command: readonly string[] | undefined, podUid: string): Image;
+  /** The user that a pod has for itself, as an image has one: `UID:GID`. */
+  userFor(podUid: string): string;
   /** Whether there is a sandbox of a pod. */
   holds(podUid: string): boolean;
 }

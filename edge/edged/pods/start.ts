@@ -251,14 +251,14 @@ async function imageAndEnv(
   const found: Objects =
     keys.length === 0 ? new Map() : await objects(pod.metadata.namespace ?? "default", keys);
   const dockerConfigs = pullSecretTexts(pod, found);
-  const image = processes
-    ? processes.programFor(container.image ?? "", container.command, pod.metadata.uid ?? "")
-    : await images.ensure({ container, dockerConfigs, record, signal });
+  const imageUser = processes
+    ? processes.userFor(pod.metadata.uid ?? "")
+    : ((await images.ensure({ container, dockerConfigs, record, signal })).user ?? "");
   const env = resolveEnv(pod, container, found, facts);
   if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
   for (const message of skippedNames(container, found))
     record({ type: "Warning", reason: "InvalidEnvironmentVariableNames", message });
-  return { imageUser: image.user ?? "", env: env.env };
+  return { imageUser, env: env.env };
 }
 
 /** One that could not be started with a negative OOM score is started with the least that any engine may give. */

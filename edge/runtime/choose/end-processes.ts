@@ -23,19 +23,28 @@ export async function endProcesses(options: Omit<ProcessRuntimeOptions, "config"
     try {
       await endOne(runtime, one);
       const fix = "edged.processes.enabled";
-      if (one.phase === "running") log.warn("ended a program: this node allows none", { ...fields, fix });
+      if (one.phase === "running" && !isSandbox(one))
+        log.warn("ended a program: this node allows none", { ...fields, fix });
     } catch (error) {
       log.error("cannot end a program", { ...fields, error });
     }
   };
   const [sandboxes, containers] = [list.filter(isSandbox), list.filter((one) => !isSandbox(one))];
   await Promise.all(containers.map(end));
-  for (const { id } of sandboxes) await runtime.removeSandbox(id);
+  const left = new Set((await runtime.list()).filter((one) => !isSandbox(one)).map(podOf));
+  // That of a program that could not be ended is tried again at the next start.
+  await Promise.all(sandboxes.filter((one) => !left.has(podOf(one))).map(end));
 }
 
-async function endOne(runtime: PodProcesses, { id, identity }: ContainerSummary): Promise<void> {
+async function endOne(runtime: PodProcesses, one: ContainerSummary): Promise<void> {
+  const { id, identity } = one;
+  if (isSandbox(one)) return runtime.removeSandbox(id);
   await runtime.stop(id, Math.min(identity.graceSeconds, mostGraceSeconds));
   await runtime.remove(id);
+}
+
+function podOf({ identity }: ContainerSummary): string {
+  return identity.podUid;
 }
 
 function isSandbox({ identity }: ContainerSummary): boolean {

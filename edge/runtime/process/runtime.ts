@@ -18,7 +18,6 @@ import {
   type EngineInfo,
   type ExecRequest,
   type ExecStream,
-  type Image,
   type LogOptions,
   type OutputChunk,
   type PodConnection,
@@ -36,7 +35,7 @@ import { findTools, needTools, type Tools } from "#edge/runtime/process/script";
 import { ProcessCgroups } from "./cgroups.ts";
 import { ProcessContainer } from "./container.ts";
 import { readBootId } from "./identity.ts";
-import { findProgram, programOf, usualPath, type ProcessUsers } from "#edge/runtime/process/allowed";
+import { findProgram, usualPath, type ProcessUsers } from "#edge/runtime/process/allowed";
 import { newId, ProcessRecords, type ContainerRecord } from "./records.ts";
 import { planStart } from "./plan.ts";
 import { ProcessSandboxes } from "./sandboxes.ts";
@@ -303,12 +302,9 @@ class ProcessRuntime implements PodProcesses {
     return this.#sandboxes.list().some(({ identity }) => identity.podUid === podUid);
   }
 
-  programFor(image: string, command: readonly string[] | undefined, podUid: string): Image {
-    const name = programOf(image) ?? command?.[0] ?? "";
-    const found = findProgram(name, this.#options.config.programs);
-    if (!found.ok) throw new AppError("CreateContainerConfigError", found.reason);
+  userFor(podUid: string): string {
     const own = this.#sandboxes.userFor(podUid);
-    return { id: `process://${found.path}`, names: [image], sizeBytes: 0, user: `${own}:${own}` };
+    return `${own}:${own}`;
   }
 
   async findImage(): Promise<undefined> {

@@ -147,6 +147,33 @@ describe.skipIf(!hasProcesses() || !needsCommands("kubectl", "busybox"))("a node
     expect(await field(".status.containerStatuses[0].restartCount")).toBe("1");
   });
 
+  step(
+    "runs the command in place of the program of the image, and finds it by the PATH of the container",
+    async () => {
+      const container = {
+        name: "c",
+        image: "process:///no/such/program",
+        command: ["$(PROGRAM)", "-c", "echo by its command"],
+        env: [
+          { name: "PATH", value: "/bin" },
+          { name: "PROGRAM", value: "sh" },
+        ],
+      };
+      await pair.apply({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "command", namespace: "default" },
+        spec: { nodeName: pair.node, restartPolicy: "Never", containers: [container] },
+      });
+      await until(30_000, async () => {
+        const phase = await field(".status.phase", "command");
+        return phase === "Succeeded" || phase;
+      });
+      expect(await pair.kubectl("logs", "command")).toBe("by its command\n");
+      await pair.kubectl("delete", "pod", "command", "--wait=true");
+    },
+  );
+
   step("refuses what it cannot do, with an Event that names the field", async () => {
     const made = `/etc/kubeedge-e2e-${process.pid}`;
     const log = `/run/kubeedge-e2e-${process.pid}`;

@@ -263,7 +263,7 @@ describe.skipIf(!hasProcesses())("what pods may not do with programs", () => {
     for (const uid of ["a", "b", "c"]) {
       const identity = { ...world.pod.identity("POD", "sandbox"), podUid: uid };
       const { id } = await runtimes.runSandbox(world.pod.sandboxSpec({ identity }));
-      owns.push(runtimes.programFor("process:///bin/sh", undefined, uid).user);
+      owns.push(runtimes.userFor(uid));
       if (uid === "c")
         expect(
           await runtimes.runSandbox(world.pod.sandboxSpec()).catch((error: Error) => error.message),
