@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerSummary, PodProcesses } from "#edge/runtime";
-import { openProcessRuntime, type ProcessRuntimeOptions } from "#edge/runtime/process";
+import type { ProcessRuntimeOptions } from "#edge/runtime/process";
 
 /** Without any user: nothing is started with it. */
 const nothing = { programs: [], first: 0, last: -1, users: [], groups: [] };
@@ -15,6 +15,7 @@ const mostGraceSeconds = 30;
 export async function endProcesses(options: Omit<ProcessRuntimeOptions, "config">): Promise<void> {
   if (!hasRecords(options.dataDir)) return;
   const { log } = options;
+  const { openProcessRuntime } = await import("#edge/runtime/process");
   await using runtime = openProcessRuntime({ ...options, config: nothing });
   const list = await runtime.list();
   const end = async (one: ContainerSummary): Promise<void> => {

@@ -3,10 +3,9 @@ import type { Logger } from "#shared/log";
 import type { ContainerRuntime } from "#edge/runtime";
 import { openCriRuntime } from "#edge/runtime/cri";
 import { openDockerRuntime } from "#edge/runtime/docker";
-import { openProcessRuntime, type ProcessesConfig } from "#edge/runtime/process";
+import type { ProcessesConfig } from "#edge/runtime/process";
 import type { RuntimeEndpoint } from "./endpoint.ts";
 import { AwaitedRuntime } from "./awaited-runtime.ts";
-import { BothRuntimes } from "./both-runtimes.ts";
 import { endProcesses } from "./end-processes.ts";
 import { findEndpoint, holderOfPods, rememberEndpoint } from "./find-endpoint.ts";
 
@@ -36,7 +35,17 @@ export async function openRuntime(
   const { processes: config, remembers = true } = options;
   if (!config && remembers) await endProcesses(options);
   const engine = await openEngine(endpoint, options);
-  return config ? new BothRuntimes(engine, openProcessRuntime({ ...options, config })) : engine;
+  return config ? withProcesses(engine, { ...options, config }) : engine;
+}
+
+/** Loads what runs programs: most nodes run none. */
+async function withProcesses(
+  engine: ContainerRuntime,
+  options: RuntimeOptions & { readonly config: ProcessesConfig },
+): Promise<ContainerRuntime> {
+  const { openProcessRuntime } = await import("#edge/runtime/process");
+  const { BothRuntimes } = await import("./both-runtimes.ts");
+  return new BothRuntimes(engine, openProcessRuntime(options));
 }
 
 /**
